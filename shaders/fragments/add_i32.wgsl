@@ -1,0 +1,4 @@
+// add_i32: a + b, wrapping
+fn add_i32(a: i32, b: i32) -> i32 {
+    return a + b;
+}

@@ -1,0 +1,4 @@
+// equal_i32: 1 where a == b, else 0
+fn equal_i32(a: i32, b: i32) -> u32 {
+    return select(0u, 1u, a == b);
+}

@@ -1,0 +1,4 @@
+// greater_equal_i32: 1 where a >= b, else 0
+fn greater_equal_i32(a: i32, b: i32) -> u32 {
+    return select(0u, 1u, a >= b);
+}

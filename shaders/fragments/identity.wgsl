@@ -1,0 +1,4 @@
+// identity: x
+fn identity(x: f32) -> f32 {
+    return x;
+}

@@ -1,0 +1,4 @@
+// square: x squared
+fn square(x: f32) -> f32 {
+    return x * x;
+}

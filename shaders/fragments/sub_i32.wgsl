@@ -1,0 +1,4 @@
+// sub_i32: a - b, wrapping
+fn sub_i32(a: i32, b: i32) -> i32 {
+    return a - b;
+}

@@ -1,0 +1,3 @@
+//! Joins all layers: tenants, the event loop, scenarios.
+
+pub mod scenario;

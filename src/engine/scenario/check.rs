@@ -1,0 +1,332 @@
+//! From the file as it was written to a scenario that makes sense, or to the place where it does not.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+
+use super::raw;
+use super::{
+    BATCH_MAX, Class, Length, ModelRef, PRIORITY_MAX, PolicySpec, Scenario, ScenarioError, TENANTS_MAX, TenantSpec,
+};
+use crate::service::arrival::{ArrivalError, ArrivalSpec};
+use crate::tensor::Nanos;
+
+/// Longest run, in seconds: 30 days.
+const DURATION_S_MAX: f64 = 30.0 * 86_400.0;
+
+/// Most requests per tenant.
+const REQUESTS_MAX: u64 = 1_000_000_000;
+
+/// Longest promise, in milliseconds: one day.
+const SLO_MS_MAX: f64 = 86_400_000.0;
+
+/// Largest memory limit, in MiB: 1 TiB.
+const MEMORY_LIMIT_MB_MAX: u32 = 1 << 20;
+
+/// Largest extent of a dimension.
+const EXTENT_MAX: u32 = 1 << 30;
+
+/// Longest name, in characters.
+const NAME_CHARS_MAX: usize = 64;
+
+/// Whether files that the scenario names are looked for.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Files {
+    MustExist,
+    MayBeAbsent,
+}
+
+/// Parses and checks `text`, which was read from `origin`.
+pub(super) fn scenario(text: &str, origin: &Path, files: Files) -> Result<Scenario, ScenarioError> {
+    let at = Source { text, origin, files };
+    let file: raw::File = toml::from_str(text).map_err(|e| at.syntax(&e))?;
+    if file.tenant.is_empty() {
+        return Err(at.value(0..0, "tenant", "none", "at least one [[tenant]]"));
+    }
+    if file.tenant.len() > TENANTS_MAX {
+        let span = file.tenant[TENANTS_MAX].span();
+        return Err(at.value(span, "tenant", file.tenant.len(), format!("at most {TENANTS_MAX}")));
+    }
+    let mut tenants = Vec::new();
+    let mut names = HashMap::new();
+    for (i, raw) in file.tenant.iter().enumerate() {
+        let tenant = at.tenant(raw, i)?;
+        let place = raw.as_ref().name.as_ref().map_or(raw.span(), Spanned::span);
+        if let Some(first) = names.insert(tenant.name.clone(), place.clone()) {
+            let (line, _) = at.position(first.start);
+            let found = format!("\"{}\", the name of the tenant at line {line}", tenant.name);
+            return Err(at.value(place, "tenant.name", found, "a name of its own"));
+        }
+        tenants.push(tenant);
+    }
+    Ok(Scenario {
+        origin: origin.into(),
+        text: text.into(),
+        seed: file.seed,
+        length: at.length(&file)?,
+        device: at.device(&file)?,
+        policy: at.policy(&file)?,
+        tenants,
+    })
+}
+
+/// The text, for places in errors.
+struct Source<'a> {
+    text: &'a str,
+    origin: &'a Path,
+    files: Files,
+}
+
+impl Source<'_> {
+    fn length(&self, file: &raw::File) -> Result<Length, ScenarioError> {
+        let one = "exactly one of duration_s and requests";
+        match (&file.duration_s, &file.requests) {
+            (None, None) => Err(self.value(0..0, "duration_s", "neither duration_s nor requests", one)),
+            (Some(_), Some(requests)) => {
+                Err(self.value(requests.span(), "requests", "both duration_s and requests", one))
+            }
+            (Some(s), None) => {
+                self.number("duration_s", s, 1e-6, DURATION_S_MAX)?;
+                Ok(Length::Duration(Nanos::from_secs(*s.as_ref())))
+            }
+            (None, Some(n)) if (1..=REQUESTS_MAX).contains(n.as_ref()) => Ok(Length::Requests(*n.as_ref())),
+            (None, Some(n)) => Err(self.value(n.span(), "requests", n.as_ref(), format!("1 to {REQUESTS_MAX}"))),
+        }
+    }
+
+    fn device(&self, file: &raw::File) -> Result<String, ScenarioError> {
+        match file.device.as_ref().and_then(|d| d.spec.as_ref()) {
+            None => Ok("auto".into()),
+            Some(spec) if spec.as_ref().trim().is_empty() => {
+                Err(self.value(spec.span(), "device.spec", "nothing", "auto, wgpu, cuda, sim:PROFILE, …"))
+            }
+            Some(spec) => Ok(spec.as_ref().clone()),
+        }
+    }
+
+    fn policy(&self, file: &raw::File) -> Result<PolicySpec, ScenarioError> {
+        let mut options = file.policy.as_ref().map(|p| p.as_ref().clone()).unwrap_or_default();
+        let name = match (options.remove("name"), &file.policy) {
+            (Some(toml::Value::String(name)), _) if !name.trim().is_empty() => name,
+            (None, None) => "round-robin".into(),
+            (found, table) => {
+                let span = table.as_ref().map_or(0..0, Spanned::span);
+                let found = found.map_or("nothing".into(), |v| v.to_string());
+                return Err(self.value(span, "policy.name", found, "the name of a policy"));
+            }
+        };
+        Ok(PolicySpec { name, options })
+    }
+
+    fn tenant(&self, raw: &Spanned<raw::Tenant>, index: usize) -> Result<TenantSpec, ScenarioError> {
+        let span = raw.span();
+        let raw = raw.as_ref();
+        let Some(name) = &raw.name else {
+            return Err(self.value(span, &format!("tenant {}: name", index + 1), "nothing", "a name"));
+        };
+        let plain = |c: char| !c.is_control();
+        let text = name.as_ref();
+        if text.trim().is_empty() || text.chars().count() > NAME_CHARS_MAX || !text.chars().all(plain) {
+            let allowed = format!("1 to {NAME_CHARS_MAX} printable characters");
+            return Err(self.value(name.span(), "tenant.name", format!("{text:?}"), allowed));
+        }
+        let field = |field: &str| format!("tenant \"{text}\": {field}");
+        let arrival = match &raw.arrival {
+            None => ArrivalSpec::default(),
+            Some(arrival) => self.arrival(arrival, &field)?,
+        };
+        Ok(TenantSpec {
+            name: text.clone(),
+            model: self.model(raw, span, &field("model"))?,
+            dims: self.dims(raw, &field)?,
+            shapes: self.shapes(raw, &field)?,
+            class: self.class(raw, &field("class"))?,
+            priority: self.integer(&field("priority"), &raw.priority, 0, PRIORITY_MAX)?.unwrap_or(5),
+            slo: match &raw.slo_ms {
+                None => Nanos::from_ms(100.0),
+                Some(ms) => {
+                    self.number(&field("slo_ms"), ms, 1e-3, SLO_MS_MAX)?;
+                    Nanos::from_ms(*ms.as_ref())
+                }
+            },
+            max_batch: self.integer(&field("max_batch"), &raw.max_batch, 1, BATCH_MAX)?.unwrap_or(1),
+            memory_limit_mb: self
+                .integer(&field("memory_limit_mb"), &raw.memory_limit_mb, 1, MEMORY_LIMIT_MB_MAX)?
+                .map(u64::from),
+            arrival,
+            inputs: match &raw.inputs {
+                None => None,
+                Some(inputs) => {
+                    let path = self.folder().join(inputs.as_ref());
+                    self.exists(inputs.span(), &field("inputs"), &path, Path::is_dir, "a folder with input_0.npy …")?;
+                    Some(path)
+                }
+            },
+        })
+    }
+
+    fn model(&self, raw: &raw::Tenant, tenant: Range<usize>, field: &str) -> Result<ModelRef, ScenarioError> {
+        let allowed = "a path relative to this file, zoo:NAME or profile:FILE.csv";
+        let Some(text) = &raw.model else {
+            return Err(self.value(tenant, field, "nothing", allowed));
+        };
+        let Some(model) = ModelRef::parse(text.as_ref(), self.folder()) else {
+            return Err(self.value(text.span(), field, format!("{:?}", text.as_ref()), allowed));
+        };
+        if let Some(path) = model.path() {
+            self.exists(text.span(), field, path, Path::is_file, allowed)?;
+        }
+        Ok(model)
+    }
+
+    fn class(&self, raw: &raw::Tenant, field: &str) -> Result<Class, ScenarioError> {
+        let Some(class) = &raw.class else {
+            return Ok(Class::default());
+        };
+        [Class::Latency, Class::BestEffort].into_iter().find(|c| c.name() == class.as_ref()).ok_or_else(|| {
+            let found = format!("{:?}", class.as_ref());
+            self.value(class.span(), field, found, "\"latency\" or \"best-effort\"")
+        })
+    }
+
+    fn dims(
+        &self,
+        raw: &raw::Tenant,
+        field: &dyn Fn(&str) -> String,
+    ) -> Result<BTreeMap<String, usize>, ScenarioError> {
+        let Some(table) = &raw.dims else {
+            return Ok(BTreeMap::new());
+        };
+        if table.as_ref().is_empty() || table.as_ref().contains_key("") {
+            return Err(self.value(table.span(), &field("dims"), "no name", "NAME = SIZE, at least one"));
+        }
+        let checked = table.as_ref().iter().map(|(name, size)| {
+            let extent = self.extent(&field(&format!("dims.{name}")), size.span(), *size.as_ref())?;
+            Ok((name.clone(), extent))
+        });
+        checked.collect()
+    }
+
+    fn shapes(
+        &self,
+        raw: &raw::Tenant,
+        field: &dyn Fn(&str) -> String,
+    ) -> Result<BTreeMap<String, Vec<usize>>, ScenarioError> {
+        let Some(table) = &raw.shapes else {
+            return Ok(BTreeMap::new());
+        };
+        if table.as_ref().is_empty() || table.as_ref().contains_key("") {
+            return Err(self.value(table.span(), &field("shapes"), "no name", "INPUT = [SIZE, …], at least one"));
+        }
+        let checked = table.as_ref().iter().map(|(name, shape)| {
+            let field = field(&format!("shapes.{name}"));
+            let extents = shape.as_ref().iter().map(|&size| self.extent(&field, shape.span(), size));
+            Ok((name.clone(), extents.collect::<Result<_, _>>()?))
+        });
+        checked.collect()
+    }
+
+    fn extent(&self, field: &str, span: Range<usize>, size: i64) -> Result<usize, ScenarioError> {
+        if (1..=i64::from(EXTENT_MAX)).contains(&size) {
+            Ok(size as usize)
+        } else {
+            Err(self.value(span, field, size, format!("1 to {EXTENT_MAX}")))
+        }
+    }
+
+    fn arrival(
+        &self,
+        arrival: &Spanned<ArrivalSpec>,
+        field: &dyn Fn(&str) -> String,
+    ) -> Result<ArrivalSpec, ScenarioError> {
+        arrival.as_ref().validate().map_err(|e| match e {
+            ArrivalError::Range { field: part, found, allowed } => {
+                self.value(arrival.span(), &field(&format!("arrival.{part}")), found, allowed)
+            }
+            trace @ ArrivalError::Trace { .. } => {
+                self.value(arrival.span(), &field("arrival.file"), trace, "a file of gaps")
+            }
+        })?;
+        if let ArrivalSpec::Trace { file, .. } = arrival.as_ref() {
+            let path = self.folder().join(file);
+            let allowed = "a JSON array of gaps in seconds, relative to this file";
+            self.exists(arrival.span(), &field("arrival.file"), &path, Path::is_file, allowed)?;
+        }
+        Ok(arrival.as_ref().clone())
+    }
+
+    fn exists(
+        &self,
+        span: Range<usize>,
+        field: &str,
+        path: &Path,
+        present: fn(&Path) -> bool,
+        allowed: &str,
+    ) -> Result<(), ScenarioError> {
+        if self.files == Files::MayBeAbsent || present(path) {
+            return Ok(());
+        }
+        Err(self.value(span, field, format!("{}, which is not there", path.display()), allowed))
+    }
+
+    fn integer(
+        &self,
+        field: &str,
+        value: &Option<Spanned<i64>>,
+        least: u32,
+        most: u32,
+    ) -> Result<Option<u32>, ScenarioError> {
+        let Some(value) = value else {
+            return Ok(None);
+        };
+        match u32::try_from(*value.as_ref()) {
+            Ok(v) if (least..=most).contains(&v) => Ok(Some(v)),
+            _ => Err(self.value(value.span(), field, value.as_ref(), format!("{least} to {most}"))),
+        }
+    }
+
+    fn number(&self, field: &str, value: &Spanned<f64>, least: f64, most: f64) -> Result<(), ScenarioError> {
+        if (least..=most).contains(value.as_ref()) {
+            return Ok(());
+        }
+        Err(self.value(value.span(), field, value.as_ref(), format!("{least} to {most}")))
+    }
+
+    fn folder(&self) -> &Path {
+        self.origin.parent().unwrap_or(Path::new(""))
+    }
+
+    fn value(&self, span: Range<usize>, field: &str, found: impl Display, allowed: impl Display) -> ScenarioError {
+        let (line, column) = self.position(span.start);
+        ScenarioError::Value {
+            file: PathBuf::from(self.origin),
+            line,
+            column,
+            field: field.into(),
+            found: found.to_string(),
+            allowed: allowed.to_string(),
+        }
+    }
+
+    fn syntax(&self, error: &toml::de::Error) -> ScenarioError {
+        let (line, column) = self.position(error.span().map_or(0, |span| span.start));
+        ScenarioError::Syntax {
+            file: PathBuf::from(self.origin),
+            line,
+            column,
+            what: error.message().trim().replace('\n', ", "),
+            source_line: self.text.lines().nth(line - 1).unwrap_or_default().trim().into(),
+        }
+    }
+
+    /// Line and column, both from 1, of a byte of the text.
+    fn position(&self, byte: usize) -> (usize, usize) {
+        let before = self.text.get(..byte).unwrap_or(self.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        (line, column)
+    }
+}

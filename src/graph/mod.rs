@@ -1,0 +1,3 @@
+//! Models as graphs: ONNX in, a `Recording` out.
+
+pub mod zoo;

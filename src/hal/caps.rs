@@ -1,0 +1,124 @@
+//! What a device can do, as data: the survey's Table II and the limits that lowering needs. Choices are made by asking
+//! these, never by failing.
+
+use serde::Serialize;
+
+/// How strictly a partition separates its tenants (the survey's Table II, first row).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PartitionKind {
+    /// Tenants share everything.
+    None,
+    /// Compute is divided by software; memory and its bandwidth are shared.
+    Logical,
+    /// Compute, cache and bandwidth are divided by hardware.
+    Physical,
+}
+
+/// How running work can be asked to yield.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preemption {
+    /// Submitted work runs to its end.
+    None,
+    /// Work that is not submitted yet can wait, and long operators are cut into tile ranges.
+    SliceBoundary,
+    /// Workers poll a flag between tiles and retreat.
+    Retreat,
+}
+
+/// What kind of thing executes the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceKind {
+    /// A GPU of its own.
+    DiscreteGpu,
+    /// A GPU that shares memory with the CPU.
+    IntegratedGpu,
+    /// A GPU interface implemented on the CPU (lavapipe, SwiftShader).
+    SoftwareGpu,
+    /// The CPU, operator by operator.
+    Cpu,
+    /// Nothing executes.
+    Null,
+}
+
+/// Sizes that lowering must respect. All are upper bounds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Limits {
+    /// Bytes that one binding can span; no buffer is larger.
+    pub binding_bytes_max: u64,
+    /// Storage buffers that one dispatch can bind.
+    pub storage_buffers_max: u32,
+    /// Invocations in a workgroup.
+    pub invocations_max: u32,
+    /// Bytes of workgroup memory.
+    pub workgroup_bytes_max: u32,
+    /// Workgroups in one dispatch.
+    pub workers_max: u32,
+}
+
+/// Behaviour that a kernel or a lowering must know about, found by measurement (`docs/PERFORMANCE.md`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Quirks {
+    /// An invocation silently leaves its loops after this many iterations over all loops of the shader (lavapipe).
+    pub loop_iterations_max: Option<u32>,
+    /// The driver compiles slowly and without a cache on disk, so distinct pipelines are dear.
+    pub slow_pipelines: bool,
+}
+
+/// A device's capabilities.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DeviceCaps {
+    /// The backend: `wgpu`, `reference`, `null`, ….
+    pub backend: &'static str,
+    /// The adapter's name.
+    pub name: String,
+    /// Driver name and version, for telling measurements apart.
+    pub driver: String,
+    /// What executes the work.
+    pub kind: DeviceKind,
+    /// Partition type.
+    pub partition: PartitionKind,
+    /// Partitions at once; `None` is unlimited.
+    pub partitions_max: Option<u32>,
+    /// Tenants can be kept to a part of the compute units.
+    pub sm_isolation: bool,
+    /// Tenants can be kept to a part of the memory bandwidth.
+    pub bandwidth_isolation: bool,
+    /// A tenant's speed can be guaranteed: the survey's "Performance QoS".
+    pub performance_qos: bool,
+    /// When partitions can change, in words.
+    pub reconfiguration: &'static str,
+    /// How running work can be asked to yield.
+    pub preemption: Preemption,
+    /// Priority levels of lanes.
+    pub priority_levels: u32,
+    /// Lanes that can run at the same time.
+    pub lanes_max: u32,
+    /// Compute units (SMs, cores) where known.
+    pub compute_units: Option<u32>,
+    /// Lanes of a subgroup where known.
+    pub subgroup: Option<u32>,
+    /// Completions carry device timestamps for each launch.
+    pub timestamps: bool,
+    /// 16-bit floats in kernels.
+    pub f16: bool,
+    /// Sizes.
+    pub limits: Limits,
+    /// Oddities.
+    pub quirks: Quirks,
+}
+
+impl DeviceCaps {
+    /// Workers (workgroups walking tiles) that fill the device: a few per compute unit, so that uneven tiles even out.
+    pub fn full_workers(&self) -> u32 {
+        let units = self.compute_units.unwrap_or(16);
+        (units * 8).clamp(1, self.limits.workers_max)
+    }
+
+    /// True where launches really execute kernels (not on the CPU operator by operator, and not nowhere).
+    pub fn runs_kernels(&self) -> bool {
+        !matches!(self.kind, DeviceKind::Cpu | DeviceKind::Null)
+    }
+}

@@ -1,0 +1,198 @@
+//! The hardware-abstraction layer: one narrow trait, [`Device`], and a backend per folder.
+//!
+//! The contract, for every backend:
+//! - Memory is zeroed when allocated and belongs to a tenant; a tenant never holds more than its limit.
+//! - A recording is installed once; submissions name tile ranges of its launches and allocate nothing.
+//! - The stages of a submission run in order; slices of one stage may run at the same time. Submissions to one lane run
+//!   in order. Uploads happen before the first stage, reads after the last.
+//! - Validation of plans is the caller's: slices name existing launches and tiles in range, and a stage's slices do not
+//!   conflict. Below, a broken promise is an `assert!`.
+//! - A failure names the tenant and ends that tenant's work only, but for [`HalError::DeviceLost`].
+
+mod caps;
+mod clock;
+mod error;
+pub mod eval;
+mod host_memory;
+mod kernel;
+pub mod null;
+mod quota;
+mod recording;
+pub mod reference;
+pub mod wgpu;
+
+use std::time::Duration;
+
+pub use caps::{DeviceCaps, DeviceKind, Limits, PartitionKind, Preemption, Quirks};
+pub use clock::{Clock, WallClock};
+pub use error::{HalError, Unavailable};
+pub use eval::HostFn;
+pub use kernel::{Chain, ChainArg, ChainStep, Fragment, KernelSpec};
+pub use recording::{Launch, Operation, Recording, Slice, Stage, TensorRef};
+
+use crate::tensor::{Nanos, TenantId};
+
+/// A buffer of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(pub u32);
+
+/// An installed recording of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordingId(pub u32);
+
+/// An ordered queue of submissions: a stream, a queue, a logical device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LaneId(pub u32);
+
+/// One submission; numbers grow in order of submission over all lanes of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SubmissionId(pub u64);
+
+/// What a lane should be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LaneSpec {
+    /// Larger is more urgent; devices without priorities ignore it ([`DeviceCaps::priority_levels`]).
+    pub priority: i32,
+}
+
+/// Bytes of a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// The buffer.
+    pub buffer: BufferId,
+    /// First byte, a multiple of four.
+    pub offset: u64,
+    /// Number of bytes, a multiple of four.
+    pub bytes: u64,
+}
+
+/// Work given to a lane at once.
+#[derive(Clone, Debug, Default)]
+pub struct Submission {
+    /// Copied to the device before the first stage.
+    pub uploads: Vec<(Region, Vec<u8>)>,
+    /// The stages in order.
+    pub stages: Vec<Stage>,
+    /// Copied to the host after the last stage.
+    pub reads: Vec<Region>,
+    /// Whether the completion should say when each slice ran; it costs a little time.
+    pub timed: bool,
+}
+
+/// When a slice ran, by the device's own clock or by the host's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SliceSpan {
+    /// Its stage in the submission.
+    pub stage: u32,
+    /// Its place in the stage.
+    pub slice: u32,
+    /// When it began, on the run's clock.
+    pub start: Nanos,
+    /// When it ended.
+    pub end: Nanos,
+}
+
+/// The end of a submission.
+#[derive(Debug)]
+pub struct Completion {
+    /// Which submission.
+    pub submission: SubmissionId,
+    /// When the device finished it, on the run's clock.
+    pub finished: Nanos,
+    /// When each slice ran. Empty where the device has no timestamps.
+    pub spans: Vec<SliceSpan>,
+    /// What was read, in the order of [`Submission::reads`].
+    pub reads: Vec<Vec<u8>>,
+    /// An error ends the submission early; reads are then empty.
+    pub error: Option<HalError>,
+}
+
+/// How long [`Device::poll`] may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Return what is there.
+    No,
+    /// Return as soon as something completed, or after this time.
+    AtMost(Duration),
+}
+
+/// What a device has made since it was opened; in the steady state none of it grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Buffers created, staging included.
+    pub buffers: u64,
+    /// Pipelines created.
+    pub pipelines: u64,
+    /// Submissions accepted.
+    pub submissions: u64,
+}
+
+/// Told about each pipeline of an installation: done so far, in all, the kernel's label.
+pub type InstallProgress<'a> = &'a mut dyn FnMut(usize, usize, &str);
+
+/// Something that runs recordings.
+pub trait Device: Send {
+    /// What it can do. Constant for the life of the device.
+    fn caps(&self) -> &DeviceCaps;
+
+    /// The clock on which completions are dated.
+    fn clock(&self) -> &dyn Clock;
+
+    /// Bounds what `tenant` may hold; `None` lifts the bound. Holding more already is no error.
+    fn limit_memory(&mut self, tenant: TenantId, bytes_max: Option<u64>);
+
+    /// A zeroed buffer of `bytes` (rounded up to a multiple of four).
+    ///
+    /// # Errors
+    /// [`HalError::TenantMemory`], [`HalError::BufferTooLarge`], [`HalError::OutOfMemory`].
+    fn alloc(&mut self, tenant: TenantId, bytes: u64) -> Result<BufferId, HalError>;
+
+    /// Gives a buffer back; submitted work that uses it still completes.
+    fn free(&mut self, buffer: BufferId);
+
+    /// Writes before all later submissions. For loading; requests use [`Submission::uploads`].
+    ///
+    /// # Errors
+    /// [`HalError::Range`].
+    fn write(&mut self, region: Region, bytes: &[u8]) -> Result<(), HalError>;
+
+    /// Reads after all earlier submissions; blocks. For tests; requests use [`Submission::reads`].
+    ///
+    /// # Errors
+    /// [`HalError::Range`], [`HalError::DeviceLost`].
+    fn read(&mut self, region: Region) -> Result<Vec<u8>, HalError>;
+
+    /// Compiles a recording's kernels and keeps its launch table on the device. All slow work of a model is here.
+    ///
+    /// # Errors
+    /// [`HalError::Kernel`] for a kernel that this device cannot run; nothing is kept then.
+    fn install(
+        &mut self,
+        recording: std::sync::Arc<Recording>,
+        progress: InstallProgress,
+    ) -> Result<RecordingId, HalError>;
+
+    /// Forgets a recording; submitted work that uses it still completes. Compiled kernels are kept.
+    fn uninstall(&mut self, recording: RecordingId);
+
+    /// A new lane.
+    ///
+    /// # Errors
+    /// [`HalError::OutOfMemory`] where the device has no more.
+    fn lane(&mut self, spec: &LaneSpec) -> Result<LaneId, HalError>;
+
+    /// Gives work to a lane and returns without waiting for it.
+    ///
+    /// # Errors
+    /// [`HalError::NoRecording`], [`HalError::Range`], [`HalError::DeviceLost`]; nothing was submitted then.
+    fn submit(&mut self, lane: LaneId, submission: Submission) -> Result<SubmissionId, HalError>;
+
+    /// Appends what completed, in order per lane.
+    ///
+    /// # Errors
+    /// [`HalError::DeviceLost`]. Errors of single submissions are in their completions.
+    fn poll(&mut self, wait: Wait, out: &mut Vec<Completion>) -> Result<(), HalError>;
+
+    /// What was made so far.
+    fn counters(&self) -> Counters;
+}

@@ -1,0 +1,142 @@
+//! GPU work as a value: a model at a given batch size is a [`Recording`] of operations, each with the launches that
+//! compute it. Recordings are built first and submitted later, whole or in tile ranges; they can be printed and diffed.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::tensor::{DType, TenantId, View};
+
+use super::{BufferId, HostFn, KernelSpec, RecordingId};
+
+/// A tensor of a recording: which buffer, where in it, and what its words mean.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorRef {
+    /// The buffer that holds it.
+    pub buffer: BufferId,
+    /// Where its elements lie, in 32-bit words.
+    pub view: View,
+    /// The model's element type; the device holds [`DType::device_word`] of it.
+    pub dtype: DType,
+}
+
+/// One launch: a kernel over a number of output tiles. Which of them run when, and with how many workers, is decided
+/// at submission.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The kernel and its configuration.
+    pub kernel: Arc<KernelSpec>,
+    /// The words of the kernel's parameter struct, in order of its fields.
+    pub params: Vec<u32>,
+    /// Output tiles in all.
+    pub tiles: u32,
+    /// Workers that fill the device with this launch; a share takes a part of them.
+    pub workers: u32,
+    /// Loop iterations of one invocation for one tile at most, over all loops; bounds a worker's tiles on devices with
+    /// [`super::Quirks::loop_iterations_max`].
+    pub tile_iterations: u32,
+    /// Read-only buffer (weights) that the kernel binds.
+    pub weights: BufferId,
+}
+
+/// One operator of the lowered graph.
+#[derive(Debug)]
+pub struct Operation {
+    /// Its name in the graph.
+    pub name: String,
+    /// What it is, for people: `conv 3x3 + relu`.
+    pub kind: String,
+    /// Tensors that it reads.
+    pub inputs: Vec<TensorRef>,
+    /// Tensors that it writes.
+    pub outputs: Vec<TensorRef>,
+    /// Operations of the same recording that must be complete before.
+    pub deps: Vec<u32>,
+    /// How the device computes it; empty for a CPU node.
+    pub launches: Vec<Launch>,
+    /// How the CPU computes it: the oracle, and the only way for a CPU node.
+    pub host: Arc<dyn HostFn>,
+    /// Floating-point operations.
+    pub flops: u64,
+    /// Bytes read and written at least.
+    pub bytes: u64,
+}
+
+impl Operation {
+    /// True where no kernel computes it.
+    pub fn on_cpu(&self) -> bool {
+        self.launches.is_empty()
+    }
+}
+
+/// A model at fixed shapes, lowered for one device: operations in an order that respects their dependencies.
+#[derive(Debug)]
+pub struct Recording {
+    /// The model's name.
+    pub name: String,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The read-write buffer that holds every activation.
+    pub arena: BufferId,
+    /// The operations, in a valid order.
+    pub operations: Vec<Operation>,
+    /// The model's inputs, in its order.
+    pub inputs: Vec<(String, TensorRef)>,
+    /// The model's outputs, in its order.
+    pub outputs: Vec<(String, TensorRef)>,
+}
+
+impl Recording {
+    /// Launches of all operations.
+    pub fn launches(&self) -> usize {
+        self.operations.iter().map(|o| o.launches.len()).sum()
+    }
+
+    /// Operations that only the CPU computes.
+    pub fn cpu_nodes(&self) -> usize {
+        self.operations.iter().filter(|o| o.on_cpu()).count()
+    }
+}
+
+impl fmt::Display for Recording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} ({})", self.name, self.tenant)?;
+        for (at, operation) in self.operations.iter().enumerate() {
+            write!(f, "{at:4} {} [{}] after {:?}", operation.name, operation.kind, operation.deps)?;
+            for launch in &operation.launches {
+                write!(f, " {}x{}", launch.kernel.label(), launch.tiles)?;
+            }
+            writeln!(f, "{}", if operation.on_cpu() { " on the CPU" } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+/// A tile range of one launch, given to a number of workers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// The installed recording.
+    pub recording: RecordingId,
+    /// The operation in it.
+    pub operation: u32,
+    /// The launch of the operation.
+    pub launch: u32,
+    /// The output tiles to compute.
+    pub tiles: Range<u32>,
+    /// Workgroups that walk them with a stride.
+    pub workers: u32,
+}
+
+/// Slices that may run at the same time. Between stages there is an ordering point.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stage {
+    /// The work, of one or several tenants.
+    pub slices: Vec<Slice>,
+}
+
+impl Stage {
+    /// A stage of one slice.
+    pub fn of(slice: Slice) -> Stage {
+        Stage { slices: vec![slice] }
+    }
+}

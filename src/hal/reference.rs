@@ -1,0 +1,210 @@
+//! The reference backend: every operator is computed by its CPU function. Slow and right: the oracle of all others.
+//!
+//! An operator runs when the last tile of its last launch is submitted; tile ranges before that only wait. Work happens
+//! in [`Device::poll`], one submission a call, so nothing runs behind the caller's back.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::tensor::{Nanos, TenantId};
+
+use super::host_memory::HostMemory;
+use super::{
+    BufferId, Clock, Completion, Counters, Device, DeviceCaps, DeviceKind, HalError, InstallProgress, LaneId, LaneSpec,
+    Limits, Operation, PartitionKind, Preemption, Quirks, Recording, RecordingId, Region, Slice, SliceSpan, Submission,
+    SubmissionId, Wait, WallClock, eval,
+};
+
+/// The CPU as a device.
+pub struct ReferenceDevice {
+    caps: DeviceCaps,
+    clock: WallClock,
+    memory: HostMemory,
+    recordings: HashMap<RecordingId, Arc<Recording>>,
+    waiting: VecDeque<(SubmissionId, Submission)>,
+    done: Vec<Completion>,
+    counters: Counters,
+    lanes: u32,
+    installed: u32,
+}
+
+impl ReferenceDevice {
+    /// Opens it; there is nothing to fail.
+    pub fn open(clock: WallClock) -> ReferenceDevice {
+        let caps = DeviceCaps {
+            backend: "reference",
+            name: "CPU, operator by operator".into(),
+            driver: "tract".into(),
+            kind: DeviceKind::Cpu,
+            partition: PartitionKind::None,
+            partitions_max: Some(1),
+            sm_isolation: false,
+            bandwidth_isolation: false,
+            performance_qos: false,
+            reconfiguration: "none",
+            preemption: Preemption::SliceBoundary,
+            priority_levels: 1,
+            lanes_max: 1,
+            compute_units: Some(1),
+            subgroup: None,
+            timestamps: true,
+            f16: false,
+            limits: Limits {
+                binding_bytes_max: 8 << 30,
+                storage_buffers_max: 8,
+                invocations_max: 256,
+                workgroup_bytes_max: 16 << 10,
+                workers_max: 65_535,
+            },
+            quirks: Quirks::default(),
+        };
+        ReferenceDevice {
+            caps,
+            clock,
+            memory: HostMemory::default(),
+            recordings: HashMap::new(),
+            waiting: VecDeque::new(),
+            done: Vec::new(),
+            counters: Counters::default(),
+            lanes: 0,
+            installed: 0,
+        }
+    }
+
+    /// Runs the oldest waiting submission; false when there is none.
+    fn execute_next(&mut self) -> bool {
+        let Some((id, submission)) = self.waiting.pop_front() else {
+            return false;
+        };
+        let completion = self.execute(id, &submission);
+        self.done.push(completion);
+        true
+    }
+
+    fn execute(&mut self, id: SubmissionId, submission: &Submission) -> Completion {
+        let mut spans = Vec::new();
+        let error = self.execute_stages(submission, &mut spans).err();
+        let reads = match &error {
+            Some(_) => Vec::new(),
+            None => submission
+                .reads
+                .iter()
+                .map(|r| self.memory.read(*r).expect("regions were checked at submission"))
+                .collect(),
+        };
+        Completion { submission: id, finished: self.clock.now(), spans, reads, error }
+    }
+
+    fn execute_stages(&mut self, submission: &Submission, spans: &mut Vec<SliceSpan>) -> Result<(), HalError> {
+        for (region, bytes) in &submission.uploads {
+            self.memory.write(*region, bytes)?;
+        }
+        for (stage, s) in (0..).zip(&submission.stages) {
+            for (at, slice) in (0..).zip(&s.slices) {
+                let start = self.clock.now();
+                self.execute_slice(slice)?;
+                spans.push(SliceSpan { stage, slice: at, start, end: self.clock.now().max(start + Nanos(1)) });
+            }
+        }
+        Ok(())
+    }
+
+    fn execute_slice(&mut self, slice: &Slice) -> Result<(), HalError> {
+        let recording = self.recordings.get(&slice.recording).cloned().ok_or(HalError::NoRecording(slice.recording))?;
+        let operation = &recording.operations[slice.operation as usize];
+        let launch = &operation.launches[slice.launch as usize];
+        let last_launch = slice.launch as usize + 1 == operation.launches.len();
+        if last_launch && slice.tiles.end == launch.tiles {
+            self.compute(operation)?;
+        }
+        Ok(())
+    }
+
+    fn compute(&mut self, operation: &Operation) -> Result<(), HalError> {
+        let failed = |reason| HalError::Host { operator: operation.name.clone(), reason };
+        let inputs = operation
+            .inputs
+            .iter()
+            .map(|t| eval::gather(t, self.memory.words(t.buffer)).map_err(failed))
+            .collect::<Result<Vec<_>, _>>()?;
+        let outputs = eval::eval(operation, &inputs)?;
+        for (tensor, value) in operation.outputs.iter().zip(&outputs) {
+            eval::scatter(tensor, value, self.memory.words_mut(tensor.buffer)).map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+impl Device for ReferenceDevice {
+    fn caps(&self) -> &DeviceCaps {
+        &self.caps
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &self.clock
+    }
+
+    fn limit_memory(&mut self, tenant: TenantId, bytes_max: Option<u64>) {
+        self.memory.limit(tenant, bytes_max);
+    }
+
+    fn alloc(&mut self, tenant: TenantId, bytes: u64) -> Result<BufferId, HalError> {
+        self.memory.alloc(tenant, bytes)
+    }
+
+    fn free(&mut self, buffer: BufferId) {
+        self.memory.free(buffer);
+    }
+
+    fn write(&mut self, region: Region, bytes: &[u8]) -> Result<(), HalError> {
+        self.memory.write(region, bytes)
+    }
+
+    fn read(&mut self, region: Region) -> Result<Vec<u8>, HalError> {
+        while self.execute_next() {}
+        self.memory.read(region)
+    }
+
+    fn install(&mut self, recording: Arc<Recording>, _progress: InstallProgress) -> Result<RecordingId, HalError> {
+        self.installed += 1;
+        let id = RecordingId(self.installed);
+        self.recordings.insert(id, recording);
+        Ok(id)
+    }
+
+    fn uninstall(&mut self, recording: RecordingId) {
+        while self.execute_next() {}
+        self.recordings.remove(&recording);
+    }
+
+    fn lane(&mut self, _spec: &LaneSpec) -> Result<LaneId, HalError> {
+        self.lanes += 1;
+        Ok(LaneId(self.lanes))
+    }
+
+    fn submit(&mut self, _lane: LaneId, submission: Submission) -> Result<SubmissionId, HalError> {
+        for slice in submission.stages.iter().flat_map(|s| &s.slices) {
+            if !self.recordings.contains_key(&slice.recording) {
+                return Err(HalError::NoRecording(slice.recording));
+            }
+        }
+        let uploads = submission.uploads.iter().map(|(region, _)| region);
+        for region in uploads.chain(&submission.reads) {
+            self.memory.check(*region)?;
+        }
+        self.counters.submissions += 1;
+        let id = SubmissionId(self.counters.submissions);
+        self.waiting.push_back((id, submission));
+        Ok(id)
+    }
+
+    fn poll(&mut self, _wait: Wait, out: &mut Vec<Completion>) -> Result<(), HalError> {
+        self.execute_next();
+        out.append(&mut self.done);
+        Ok(())
+    }
+
+    fn counters(&self) -> Counters {
+        Counters { buffers: self.memory.made(), ..self.counters }
+    }
+}

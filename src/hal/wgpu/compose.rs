@@ -1,0 +1,232 @@
+//! Composes a kernel into a complete shader: configured file, its chain of fragments, and a generated entry point that
+//! reads the launch's parameters and walks the tiles.
+//!
+//! Bindings, all in group 0: 0 the launch table (words), 1 the weights (read), 2 the arena (read and write). The
+//! immediate data is [`Job`]: where the parameters are in the table and which tiles to walk.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use bytemuck::{Pod, Zeroable};
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+use naga::{Handle, Module, ScalarKind, Type, TypeInner};
+
+use super::chain;
+use super::link::{self, Functions};
+use crate::hal::{Chain, KernelSpec};
+
+/// The immediate data of a dispatch; the generated entry point declares the same four words.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct Job {
+    /// Index of the launch's first parameter word in the table.
+    pub base: u32,
+    /// First tile.
+    pub first: u32,
+    /// One past the last tile.
+    pub end: u32,
+    /// The stride of the walk.
+    pub workers: u32,
+}
+
+/// A complete shader module for `spec`, validated. The entry point is `main`.
+///
+/// # Errors
+/// A sentence that says what the kernel file lacks, or what naga found.
+pub fn compose(spec: &KernelSpec) -> Result<Module, String> {
+    let kernel = parse(spec.name, &spec.configured()?)?;
+    let mut module = Module::default();
+    let mut known = Functions::new();
+    if let Some(chain) = &spec.chain {
+        link_chain(&mut module, &kernel, chain, &mut known)?;
+    }
+    let placed = link::append(&mut module, &kernel, &known)?;
+    let tile = format!("{}_tile", spec.name);
+    let &handle = placed.get(&tile).ok_or(format!("{}.wgsl has no function {tile}", spec.name))?;
+    let driver = parse("driver", &driver(&kernel, &tile, spec.lanes)?)?;
+    link::append(&mut module, &driver, &HashMap::from([(tile, handle)]))?;
+    naga::compact::compact(&mut module, naga::compact::KeepUnused::No);
+    validate(&module)?;
+    Ok(module)
+}
+
+/// Checks a module with all that our devices offer.
+///
+/// # Errors
+/// What naga found, with its causes.
+pub fn validate(module: &Module) -> Result<naga::valid::ModuleInfo, String> {
+    Validator::new(ValidationFlags::all(), Capabilities::IMMEDIATES).validate(module).map_err(|e| e.emit_to_string(""))
+}
+
+fn parse(name: &str, text: &str) -> Result<Module, String> {
+    naga::front::wgsl::parse_str(text).map_err(|e| format!("{name}.wgsl: {}", e.emit_to_string(text)))
+}
+
+/// Links the chain's fragments and its function, so that the kernel's own `chain` is only a declaration.
+fn link_chain(module: &mut Module, kernel: &Module, chain: &Chain, known: &mut Functions) -> Result<(), String> {
+    let mut fragments = Functions::new();
+    for step in &chain.steps {
+        if !fragments.contains_key(step.fragment.name) {
+            let fragment = parse(step.fragment.name, step.fragment.source)?;
+            fragments.extend(link::append(module, &fragment, &Functions::new())?);
+        }
+    }
+    let (_, template) = kernel
+        .functions
+        .iter()
+        .find(|(_, f)| f.name.as_deref() == Some("chain"))
+        .ok_or("the kernel has no function `chain` to replace")?;
+    // A module of the template alone brings its types into the target.
+    let mut template = template.clone();
+    let mut types = HashMap::new();
+    for (handle, ty) in kernel.types.iter() {
+        if let TypeInner::Scalar(_) | TypeInner::Array { .. } = ty.inner {
+            types.insert(handle, adopt(module, kernel, handle));
+        }
+    }
+    for argument in &mut template.arguments {
+        argument.ty = types[&argument.ty];
+    }
+    if let Some(result) = &mut template.result {
+        result.ty = types[&result.ty];
+    }
+    let function = chain::build(module, &template, chain, &fragments)?;
+    known.insert("chain".into(), module.functions.append(function, naga::Span::UNDEFINED));
+    Ok(())
+}
+
+/// The same scalar or array type in `module`.
+fn adopt(module: &mut Module, kernel: &Module, handle: Handle<Type>) -> Handle<Type> {
+    let mut ty = kernel.types[handle].clone();
+    if let TypeInner::Array { base, .. } = &mut ty.inner {
+        if matches!(kernel.types[*base].inner, TypeInner::Scalar(_)) {
+            *base = adopt(module, kernel, *base);
+        } else {
+            // Arrays of other things are no chain arguments.
+            return handle;
+        }
+    }
+    module.types.insert(ty, naga::Span::UNDEFINED)
+}
+
+/// The entry point in WGSL, with an empty declaration for the tile function.
+fn driver(kernel: &Module, tile: &str, lanes: u32) -> Result<String, String> {
+    let (_, function) = kernel
+        .functions
+        .iter()
+        .find(|(_, f)| f.name.as_deref() == Some(tile))
+        .ok_or(format!("there is no function {tile}"))?;
+    let op = function.arguments.first().ok_or(format!("{tile} takes (op, tile, lane)"))?;
+    let ty = &kernel.types[op.ty];
+    let name = ty.name.as_deref().ok_or(format!("the first parameter of {tile} must be a struct"))?;
+    let fields = parameters(kernel, op.ty)?;
+    let mut declarations = String::new();
+    let mut values = Vec::new();
+    let mut at = 0;
+    for field in &fields {
+        let _ = write!(declarations, " {}: {},", field.name, field.wgsl_type());
+        values.push(field.wgsl_value(at));
+        at += field.words();
+    }
+    Ok(format!(
+        "struct {name} {{{declarations} }}\n\
+         struct Job {{ base: u32, first: u32, end: u32, workers: u32, }}\n\
+         @group(0) @binding(0) var<storage, read> words: array<u32>;\n\
+         var<immediate> job: Job;\n\
+         fn {tile}(op: {name}, tile: u32, lane: u32) {{}}\n\
+         @compute @workgroup_size({lanes})\n\
+         fn main(@builtin(workgroup_id) worker: vec3<u32>, @builtin(local_invocation_index) lane: u32) {{\n\
+           let op = {name}({});\n\
+           for (var tile = job.first + worker.x; tile < job.end; tile += job.workers) {{\n\
+             {tile}(op, tile, lane);\n\
+           }}\n\
+         }}\n",
+        values.join(", ")
+    ))
+}
+
+/// One field of a parameter struct: a 32-bit scalar or a short array of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// `u32`, `i32` or `f32`.
+    pub scalar: &'static str,
+    /// Length of the array, or `None` for a scalar.
+    pub length: Option<u32>,
+}
+
+impl Field {
+    /// Words that it takes in the launch table.
+    pub fn words(&self) -> u32 {
+        self.length.unwrap_or(1)
+    }
+
+    fn wgsl_type(&self) -> String {
+        match self.length {
+            None => self.scalar.into(),
+            Some(n) => format!("array<{}, {n}>", self.scalar),
+        }
+    }
+
+    fn wgsl_value(&self, at: u32) -> String {
+        let word = |i: u32| match self.scalar {
+            "u32" => format!("words[job.base + {i}u]"),
+            other => format!("bitcast<{other}>(words[job.base + {i}u])"),
+        };
+        match self.length {
+            None => word(at),
+            Some(n) => {
+                let all: Vec<String> = (at..at + n).map(word).collect();
+                format!("{}({})", self.wgsl_type(), all.join(", "))
+            }
+        }
+    }
+}
+
+/// The fields of a kernel's parameter struct, for the driver and for the test that compares them with the host's.
+///
+/// # Errors
+/// A sentence that names the field of a type that launches cannot carry.
+pub fn parameters(kernel: &Module, ty: Handle<Type>) -> Result<Vec<Field>, String> {
+    let TypeInner::Struct { members, .. } = &kernel.types[ty].inner else {
+        return Err("the first parameter of a tile function must be a struct".into());
+    };
+    let scalar = |ty: Handle<Type>| match kernel.types[ty].inner {
+        TypeInner::Scalar(s) if s.width == 4 => match s.kind {
+            ScalarKind::Uint => Some("u32"),
+            ScalarKind::Sint => Some("i32"),
+            ScalarKind::Float => Some("f32"),
+            _ => None,
+        },
+        _ => None,
+    };
+    members
+        .iter()
+        .map(|member| {
+            let name = member.name.clone().unwrap_or_default();
+            let (base, length) = match kernel.types[member.ty].inner {
+                TypeInner::Array { base, size: naga::ArraySize::Constant(n), .. } => (base, Some(n.get())),
+                _ => (member.ty, None),
+            };
+            let scalar = scalar(base).ok_or(format!("field {name}: 32-bit scalars and arrays of them only"))?;
+            Ok(Field { name, scalar, length })
+        })
+        .collect()
+}
+
+/// The parameter fields that the WGSL file `source` declares for `NAME_tile`.
+///
+/// # Errors
+/// As [`parameters`], or what the parser found.
+pub fn declared_parameters(name: &str, source: &str) -> Result<Vec<Field>, String> {
+    let module = parse(name, source)?;
+    let tile = format!("{name}_tile");
+    let (_, function) = module
+        .functions
+        .iter()
+        .find(|(_, f)| f.name.as_deref() == Some(&tile))
+        .ok_or(format!("{name}.wgsl has no function {tile}"))?;
+    let op = function.arguments.first().ok_or(format!("{tile} takes (op, tile, lane)"))?;
+    parameters(&module, op.ty)
+}
