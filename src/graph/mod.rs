@@ -1,3 +1,16 @@
-//! Models as graphs: ONNX in, a `Recording` out.
+//! Models as graphs: ONNX in, a [`crate::hal::Recording`] out.
+//!
+//! A model is parsed and typed by tract ([`import`]), lowered to our operators, rewritten ([`fuse`]: epilogues,
+//! elementwise chains, views instead of copies), and compiled for a device ([`compile`]: memory plan, weights, launches).
 
+mod compile;
+mod error;
+pub mod import;
+mod ir;
+mod load;
 pub mod zoo;
+
+pub use compile::{Compiled, MemoryUse, compile};
+pub use error::GraphError;
+pub use ir::{Graph, Node, NodeKind, Port, Value, ValueId, ValueKind};
+pub use load::{LoadOptions, ModelSource, load};

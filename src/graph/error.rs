@@ -1,0 +1,76 @@
+//! What can go wrong between a model file and a recording. Each message names the place and the remedy.
+
+use crate::hal::HalError;
+use crate::kernel::NoKernel;
+
+/// An error of loading or compiling a model.
+#[derive(Debug, thiserror::Error)]
+pub enum GraphError {
+    /// The file cannot be read.
+    #[error("{path}: {reason}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system or the parser said.
+        reason: String,
+    },
+    /// No built-in model has this name.
+    #[error(transparent)]
+    Zoo(#[from] super::zoo::ZooError),
+    /// A dimension of an input is symbolic and was not given.
+    #[error(
+        "{model}: input {input:?} has the shape {declared}; {missing} is not known. Give it with --dim {missing}=… or --shape {input}=…"
+    )]
+    MissingDimension {
+        /// The model.
+        model: String,
+        /// The input.
+        input: String,
+        /// Its declared shape.
+        declared: String,
+        /// The first symbol without a value.
+        missing: String,
+    },
+    /// A given name or shape does not fit the model.
+    #[error("{model}: {what}")]
+    Options {
+        /// The model.
+        model: String,
+        /// What was given, what the model has.
+        what: String,
+    },
+    /// An operator cannot be imported.
+    #[error("{model}: operator {operator} (node {node:?}): {reason}")]
+    Operator {
+        /// The model.
+        model: String,
+        /// ONNX operator type.
+        operator: String,
+        /// The node's name.
+        node: String,
+        /// Why.
+        reason: String,
+    },
+    /// The model as a whole cannot be typed.
+    #[error("{model}: {reason}")]
+    Model {
+        /// The model.
+        model: String,
+        /// What the importer said, most specific first.
+        reason: String,
+    },
+    /// The device refused.
+    #[error("{model}: {source}")]
+    Device {
+        /// The model.
+        model: String,
+        /// Why.
+        source: HalError,
+    },
+}
+
+impl From<NoKernel> for GraphError {
+    fn from(e: NoKernel) -> GraphError {
+        GraphError::Model { model: String::new(), reason: e.0 }
+    }
+}

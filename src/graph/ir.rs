@@ -1,0 +1,118 @@
+//! The graph: values and the nodes that compute them, in a valid order.
+
+use std::sync::Arc;
+
+use crate::hal::HostFn;
+use crate::kernel::Operator;
+use crate::tensor::{DType, HostTensor, View};
+
+/// A value of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(pub usize);
+
+/// Where a value comes from.
+#[derive(Clone, Debug)]
+pub enum ValueKind {
+    /// Given with each request: input number.
+    Input(usize),
+    /// Known when the model is loaded.
+    Constant(Arc<HostTensor>),
+    /// Computed by a node.
+    Computed,
+}
+
+/// A tensor of the graph.
+#[derive(Clone, Debug)]
+pub struct Value {
+    /// For people.
+    pub name: String,
+    /// Element type.
+    pub dtype: DType,
+    /// Extents.
+    pub shape: Vec<usize>,
+    /// Its origin.
+    pub kind: ValueKind,
+}
+
+/// What a node does.
+#[derive(Clone, Debug)]
+pub enum NodeKind {
+    /// Our operator, with a kernel.
+    Kernel(Arc<dyn Operator>),
+    /// The output is another view of the input's memory: the view of an output that reads a contiguous input at 0.
+    /// Becomes a copy only where the layout forces it.
+    View(View),
+    /// Concatenation along an axis: inputs are computed into their places where possible.
+    Concat(usize),
+    /// Computed by the node's CPU function only, with the reason.
+    Cpu(String),
+}
+
+/// One operator of the graph.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Its name in the model.
+    pub name: String,
+    /// What it was in the model or what it became: `Conv`, `LayerNorm`, ….
+    pub op: String,
+    /// What to do.
+    pub kind: NodeKind,
+    /// Values that it reads, in the operator's order.
+    pub inputs: Vec<ValueId>,
+    /// Values that it computes.
+    pub outputs: Vec<ValueId>,
+    /// How the CPU computes it: from dense inputs (constants included) to outputs.
+    pub host: Arc<dyn HostFn>,
+}
+
+/// A named input or output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Its name in the model.
+    pub name: String,
+    /// Element type.
+    pub dtype: DType,
+    /// Extents.
+    pub shape: Vec<usize>,
+}
+
+/// A model at fixed shapes. Nodes are in a valid order.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    /// The model's name.
+    pub name: String,
+    /// All values.
+    pub values: Vec<Value>,
+    /// The operators in a valid order.
+    pub nodes: Vec<Node>,
+    /// The model's inputs, in its order; also those that became constants are listed by [`Graph::bound`].
+    pub inputs: Vec<ValueId>,
+    /// The model's outputs, in its order.
+    pub outputs: Vec<ValueId>,
+    /// Names of the outputs.
+    pub output_names: Vec<String>,
+    /// Inputs of the file that were bound as constants: position among the file's inputs, name, value.
+    pub bound: Vec<(usize, String, Arc<HostTensor>)>,
+}
+
+impl Graph {
+    /// The value behind an id.
+    pub fn value(&self, id: ValueId) -> &Value {
+        &self.values[id.0]
+    }
+
+    /// The inputs that each request must give, in order.
+    pub fn input_ports(&self) -> Vec<Port> {
+        self.inputs.iter().map(|&id| self.port(id, self.value(id).name.clone())).collect()
+    }
+
+    /// The outputs that each request gets, in order.
+    pub fn output_ports(&self) -> Vec<Port> {
+        self.outputs.iter().zip(&self.output_names).map(|(&id, name)| self.port(id, name.clone())).collect()
+    }
+
+    fn port(&self, id: ValueId, name: String) -> Port {
+        let value = self.value(id);
+        Port { name, dtype: value.dtype, shape: value.shape.clone() }
+    }
+}
