@@ -1,6 +1,12 @@
-//! spatial
+//! Operators over windows: convolutions, pooling, resizing.
+
+mod conv;
+mod format;
+mod pool;
+mod resize;
+
 use super::{Lowered, Lowering, Site};
 
-pub(super) fn lower(_cx: &mut Lowering, _site: &Site) -> Option<Lowered> {
-    None
+pub(super) fn lower(cx: &mut Lowering, site: &Site) -> Option<Lowered> {
+    conv::lower(cx, site).or_else(|| pool::lower(cx, site)).or_else(|| resize::lower(cx, site))
 }
