@@ -10,11 +10,16 @@ mod stubs;
 pub use contraction::Contraction;
 pub use stubs::*;
 mod elementwise;
+mod epilogue;
 pub mod fragments;
+mod gemm;
 pub mod harness;
 mod params;
+pub mod rates;
 
 pub use elementwise::{ELEMENTWISE_INPUTS_MAX, ELEMENTWISE_SCALARS_MAX, Elementwise};
+pub use epilogue::{EPILOGUE_OPERANDS_MAX, Epilogue};
+pub use gemm::{GEMM_BATCH_AXES_MAX, Gemm};
 pub use params::KernelFile;
 
 use std::fmt;
@@ -24,7 +29,7 @@ use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{DType, HostTensor, View};
 
 /// The kernel files, one line each. Tests translate all of them and compare their parameters with the host's.
-pub const KERNELS: &[KernelFile] = &[elementwise::FILE];
+pub const KERNELS: &[KernelFile] = &[elementwise::FILE, gemm::FILE, rates::FMA_FILE, rates::COPY_FILE];
 
 /// Axes that strided kernels walk at most, after neighbouring axes are merged.
 pub const RANK_MAX: usize = 6;
