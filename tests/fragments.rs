@@ -103,8 +103,12 @@ fn outside(name: &str, x: &[f64]) -> bool {
     match name {
         // The reduction to a quarter turn loses digits with the magnitude.
         "sin_f32" | "cos_f32" | "tan_f32" => x[0].is_finite() && x[0].abs() > 1e4,
-        // A quotient of more bits than a float has.
-        "rem_f32" | "mod_f32" => (x[0] / x[1]).abs() > 4e6 || !x[0].is_finite() || !x[1].is_finite() || x[1] == 0.0,
+        // A quotient of more bits than a float has, or one that rounds to a whole number.
+        "rem_f32" | "mod_f32" => {
+            let q = x[0] / x[1];
+            let rounds = q != q.round() && (q - q.round()).abs() < 1e-6 * q.abs();
+            q.abs() > 4e6 || rounds || !x[0].is_finite() || !x[1].is_finite() || x[1] == 0.0
+        }
         // Their slopes and bounds are attributes of a model, and finite.
         "celu" => !(1e-5..1e18).contains(&x[1]),
         "elu" | "leaky_relu" => !x[1].is_finite(),

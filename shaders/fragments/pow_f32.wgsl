@@ -18,7 +18,7 @@ fn pow_f32(a: f32, b: f32) -> f32 {
     let extreme = m == 0.0 || m > 3.40282347e38 || abs(b) > 3.40282347e38;
     let power = select(select(finite, select(0.0, infinite, grows), extreme), 1.0, m == 1.0);
     let odd = abs(b) % 2.0 == 1.0;
-    let whole = floor(b) == b;
+    let whole = floor(b) == b || m > 3.40282347e38;
     let nan = bitcast<f32>(bitcast<u32>(a) | 0x7fc00000u);
     let signed = select(select(nan, power, whole), -power, odd && whole);
     // -0 to an odd power keeps its sign; m > 3.40282347e38 holds for no NaN.

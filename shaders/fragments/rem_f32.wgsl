@@ -1,4 +1,4 @@
-// rem_f32: remainder with the sign of a; exact while |a / b| is below 2^22, b infinite gives a
+// rem_f32: remainder with the sign of a; beside a multiple of b it may be that of the other side, b infinite gives a
 fn rem_f32(a: f32, b: f32) -> f32 {
     let r = fma(-b, trunc(a / b), a);
     // A quotient that rounded to the next integer is one too far.
