@@ -9,9 +9,13 @@ mod elementwise;
 pub mod fragments;
 pub mod harness;
 mod params;
+mod pool;
+mod window;
 
 pub use elementwise::{ELEMENTWISE_INPUTS_MAX, ELEMENTWISE_SCALARS_MAX, Elementwise};
 pub use params::KernelFile;
+pub use pool::{Pool, Pooling};
+pub use window::{Padding, Window};
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +24,7 @@ use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{DType, HostTensor, View};
 
 /// The kernel files, one line each. Tests translate all of them and compare their parameters with the host's.
-pub const KERNELS: &[KernelFile] = &[elementwise::FILE];
+pub const KERNELS: &[KernelFile] = &[elementwise::FILE, pool::FILE];
 
 /// Axes that strided kernels walk at most, after neighbouring axes are merged.
 pub const RANK_MAX: usize = 6;
