@@ -16,11 +16,15 @@ mod gemm;
 pub mod harness;
 mod params;
 pub mod rates;
+mod pool;
+mod window;
 
 pub use elementwise::{ELEMENTWISE_INPUTS_MAX, ELEMENTWISE_SCALARS_MAX, Elementwise};
 pub use epilogue::{EPILOGUE_OPERANDS_MAX, Epilogue};
 pub use gemm::{GEMM_BATCH_AXES_MAX, Gemm};
 pub use params::KernelFile;
+pub use pool::{Pool, Pooling};
+pub use window::{Padding, Window};
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,6 +34,7 @@ use crate::tensor::{DType, HostTensor, View};
 
 /// The kernel files, one line each. Tests translate all of them and compare their parameters with the host's.
 pub const KERNELS: &[KernelFile] = &[elementwise::FILE, gemm::FILE, rates::FMA_FILE, rates::COPY_FILE];
+pub const KERNELS: &[KernelFile] = &[elementwise::FILE, pool::FILE];
 
 /// Axes that strided kernels walk at most, after neighbouring axes are merged.
 pub const RANK_MAX: usize = 6;
