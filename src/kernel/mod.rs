@@ -5,13 +5,34 @@
 //! workers without changing a bit of its result. What changes the order of a sum is chosen when a model is loaded;
 //! a share of the device changes only how many workers walk the tiles.
 
+mod copy;
 mod elementwise;
 pub mod fragments;
+mod gather;
+mod gather_elements;
+mod gather_nd;
 pub mod harness;
+mod onehot;
+mod pad;
 mod params;
+mod scatter;
+mod scatter_elements;
+mod scatter_nd;
+mod trilu;
+mod walk;
 
+pub use copy::Copy;
 pub use elementwise::{ELEMENTWISE_INPUTS_MAX, ELEMENTWISE_SCALARS_MAX, Elementwise};
+pub use gather::{Gather, Window};
+pub use gather_elements::GatherElements;
+pub use gather_nd::GatherNd;
+pub use onehot::Onehot;
+pub use pad::{Pad, PadMode};
 pub use params::KernelFile;
+pub use scatter::Reduction;
+pub use scatter_elements::ScatterElements;
+pub use scatter_nd::ScatterNd;
+pub use trilu::Trilu;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +41,8 @@ use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{DType, HostTensor, View};
 
 /// The kernel files, one line each. Tests translate all of them and compare their parameters with the host's.
-pub const KERNELS: &[KernelFile] = &[elementwise::FILE];
+pub const KERNELS: &[KernelFile] =
+    &[copy::FILE, elementwise::FILE, gather::FILE, onehot::FILE, pad::FILE, scatter::FILE, trilu::FILE];
 
 /// Axes that strided kernels walk at most, after neighbouring axes are merged.
 pub const RANK_MAX: usize = 6;
