@@ -6,47 +6,46 @@
 //! a share of the device changes only how many workers walk the tiles.
 
 mod contraction;
-mod stubs;
-pub use contraction::Contraction;
-pub use stubs::*;
 mod copy;
 mod elementwise;
 mod epilogue;
 pub mod fragments;
-mod gemm;
 mod gather;
 mod gather_elements;
 mod gather_nd;
+mod gemm;
 pub mod harness;
 mod onehot;
 mod pad;
 mod params;
-pub mod rates;
 mod pool;
-mod window;
+pub mod rates;
 mod scatter;
 mod scatter_elements;
 mod scatter_nd;
+mod stubs;
 mod trilu;
 mod walk;
+mod window;
 
+pub use contraction::Contraction;
 pub use copy::Copy;
 pub use elementwise::{ELEMENTWISE_INPUTS_MAX, ELEMENTWISE_SCALARS_MAX, Elementwise};
 pub use epilogue::{EPILOGUE_OPERANDS_MAX, Epilogue};
-pub use gemm::{GEMM_BATCH_AXES_MAX, Gemm};
-pub use params::KernelFile;
-pub use pool::{Pool, Pooling};
-pub use window::{Padding, Window};
-pub use gather::{Gather, Window};
+pub use gather::{Gather, Window as GatherWindow};
 pub use gather_elements::GatherElements;
 pub use gather_nd::GatherNd;
+pub use gemm::{GEMM_BATCH_AXES_MAX, Gemm};
 pub use onehot::Onehot;
 pub use pad::{Pad, PadMode};
 pub use params::KernelFile;
+pub use pool::{Pool, Pooling};
 pub use scatter::Reduction;
 pub use scatter_elements::ScatterElements;
 pub use scatter_nd::ScatterNd;
+pub use stubs::*;
 pub use trilu::Trilu;
+pub use window::{Padding, Window};
 
 use std::fmt;
 use std::sync::Arc;
@@ -55,10 +54,19 @@ use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{DType, HostTensor, View};
 
 /// The kernel files, one line each. Tests translate all of them and compare their parameters with the host's.
-pub const KERNELS: &[KernelFile] = &[elementwise::FILE, gemm::FILE, rates::FMA_FILE, rates::COPY_FILE];
-pub const KERNELS: &[KernelFile] = &[elementwise::FILE, pool::FILE];
-pub const KERNELS: &[KernelFile] =
-    &[copy::FILE, elementwise::FILE, gather::FILE, onehot::FILE, pad::FILE, scatter::FILE, trilu::FILE];
+pub const KERNELS: &[KernelFile] = &[
+    copy::FILE,
+    elementwise::FILE,
+    gather::FILE,
+    gemm::FILE,
+    onehot::FILE,
+    pad::FILE,
+    pool::FILE,
+    rates::COPY_FILE,
+    rates::FMA_FILE,
+    scatter::FILE,
+    trilu::FILE,
+];
 
 /// Axes that strided kernels walk at most, after neighbouring axes are merged.
 pub const RANK_MAX: usize = 6;

@@ -1,22 +1,29 @@
-//! temporary
-use super::*;
-#[derive(Clone, Debug, Default)]
-pub struct Epilogue {
-    pub chain: crate::hal::Chain,
-    pub scalars: Vec<f32>,
-    pub n_operands: usize,
+//! Convolutions: the kernels are being written.
+use super::{DeviceCaps, Epilogue, HostTensor, Io, KernelLaunch, NoKernel, Operator};
+
+macro_rules! later {
+    ($name:ident) => {
+        /// To come.
+        #[derive(Clone, Debug)]
+        pub struct $name {
+            /// What follows.
+            pub epilogue: Epilogue,
+        }
+        impl Operator for $name {
+            fn kind(&self) -> String {
+                stringify!($name).into()
+            }
+            fn flops(&self) -> u64 {
+                0
+            }
+            fn lower(&self, _caps: &DeviceCaps, _io: Io) -> Result<Vec<KernelLaunch>, NoKernel> {
+                Err(NoKernel("later".into()))
+            }
+            fn reference(&self, _inputs: &[HostTensor]) -> Vec<HostTensor> {
+                Vec::new()
+            }
+        }
+    };
 }
-pub const EPILOGUE_OPERANDS_MAX: usize = 4;
-macro_rules! stub { ($n:ident { $($f:ident : $t:ty),* }) => {
-#[derive(Clone, Debug)] pub struct $n { $(pub $f: $t,)* pub epilogue: Epilogue }
-impl Operator for $n { fn kind(&self) -> String { stringify!($n).into() } fn flops(&self) -> u64 { 0 }
- fn lower(&self, _c: &DeviceCaps, _io: Io) -> Result<Vec<KernelLaunch>, NoKernel> { Err(NoKernel("stub".into())) }
- fn reference(&self, _i: &[HostTensor]) -> Vec<HostTensor> { vec![] } } } }
-stub!(Gemm { batch: Vec<usize>, m: usize, n: usize, k: usize });
-stub!(Conv { x: usize });
-stub!(Depthwise { x: usize });
-impl Gemm {
-    pub fn plain(batch: Vec<usize>, m: usize, n: usize, k: usize) -> Gemm {
-        Gemm { batch, m, n, k, epilogue: Epilogue::default() }
-    }
-}
+later!(Conv);
+later!(Depthwise);

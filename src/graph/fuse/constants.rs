@@ -24,7 +24,7 @@ pub(super) fn settle(graph: &mut Graph) {
 }
 
 /// The tensor behind views, dense.
-fn copied(constant: &HostTensor, views: &[ViewOp]) -> HostTensor {
+pub(in crate::graph) fn copied(constant: &HostTensor, views: &[ViewOp]) -> HostTensor {
     let mut tensor = constant.clone();
     let mut from = 0;
     loop {

@@ -7,6 +7,8 @@ mod constants;
 mod epilogue;
 mod normalize;
 
+pub(super) use constants::copied;
+
 use std::collections::HashMap;
 
 use super::host::{HostProgram, Wire};

@@ -8,7 +8,7 @@ use tract_onnx::tract_core::ops::einsum::EinSum;
 use super::{Form, Lowered, Lowering, Site};
 use crate::graph::ir::{Access, NodeKind, ValueId};
 use crate::graph::view::ViewOp;
-use crate::kernel::{Contraction, Gemm};
+use crate::kernel::{Contraction, Epilogue, Gemm};
 use crate::tensor::DType;
 
 pub(super) fn lower(cx: &mut Lowering, site: &Site) -> Option<Lowered> {
@@ -83,7 +83,8 @@ fn gemm(cx: &Lowering, site: &Site, op: &EinSum) -> Lowered {
     let b_views = operand(&axes, |x| &x.b, &shape_b, &roles.batch, &[(&roles.depth, k), (&columns, n)]);
     let out_views = result(&axes, &cx.shape(site.outputs[0]), &roles.batch, &[(&rows, m), (&columns, n)]);
     let access = |value: ValueId, views: Vec<ViewOp>| Access { value, views };
-    let kind = NodeKind::Contraction(Contraction::Gemm(Gemm::plain(batch, m, n, k)));
+    let kind =
+        NodeKind::Contraction(Contraction::Gemm(Gemm { batch, m, n, k: vec![k], epilogue: Epilogue::default() }));
     Ok(Form::new(
         kind,
         vec![access(site.inputs[0], a_views), access(site.inputs[1], b_views)],

@@ -18,6 +18,7 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::{konst::Const, source::TypedSource};
 
 use super::tensor;
+use crate::graph::fuse::copied;
 use crate::graph::host::{HostProgram, Source};
 use crate::graph::ir::{Access, Graph, Node, NodeKind, Value, ValueId, ValueKind};
 use crate::tensor::{DType, HostTensor};
@@ -71,6 +72,8 @@ struct Site<'a> {
     node: &'a TypedNode,
     inputs: Vec<ValueId>,
     outputs: Vec<ValueId>,
+    /// The types that the operator declares for its inputs.
+    declared: Vec<DatumType>,
 }
 
 impl<'m> Lowering<'m> {
@@ -88,6 +91,11 @@ impl<'m> Lowering<'m> {
     }
 
     fn node(&mut self, node: &TypedNode) -> TractResult<()> {
+        self.node_of(self.model, node)
+    }
+
+    /// A node of `model`: the main one, or the body of a loop.
+    fn node_of(&mut self, model: &TypedModel, node: &TypedNode) -> TractResult<()> {
         if let Some(constant) = node.op_as::<Const>() {
             let id = self.constant(&node.name, constant.val().clone())?;
             self.outlets.insert(node.id.into(), id);
@@ -98,13 +106,28 @@ impl<'m> Lowering<'m> {
             return Ok(());
         }
         let inputs: Vec<ValueId> = node.inputs.iter().map(|i| self.outlets[i]).collect();
-        let site = Site { node, inputs, outputs };
+        let declared = node.inputs.iter().map(|i| Ok(model.outlet_fact(*i)?.datum_type));
+        let declared = declared.collect::<TractResult<Vec<DatumType>>>()?;
+        let site = Site { node, inputs, outputs, declared };
         range::propagate(self, &site);
         if recurrent::unrolled(self, &site)? {
             return Ok(());
         }
-        let kind_and_accesses = self.form(&site);
-        self.push(&site, kind_and_accesses);
+        let lowered = self.form(&site);
+        if let Ok(Form { kind: NodeKind::View, inputs, .. }) = &lowered
+            && let Some(constant) = self.known(inputs[0].value)
+        {
+            let viewed = copied(&constant, &inputs[0].views);
+            return self.becomes_constant(site.outputs[0], viewed);
+        }
+        self.push(&site, lowered);
+        Ok(())
+    }
+
+    /// A value that turned out to be known: a view of a constant.
+    fn becomes_constant(&mut self, id: ValueId, value: HostTensor) -> TractResult<()> {
+        self.constants.insert(id, Arc::new(tensor::to_tract(&value)?));
+        self.graph.values[id.0].kind = ValueKind::Constant(Arc::new(value));
         Ok(())
     }
 
@@ -160,9 +183,8 @@ impl<'m> Lowering<'m> {
     fn sources(&self, site: &Site, host_inputs: &[ValueId]) -> Vec<(Source, DatumType)> {
         site.inputs
             .iter()
-            .zip(&site.node.inputs)
-            .map(|(id, outlet)| {
-                let declared = self.model.outlet_fact(*outlet).map_or(DatumType::F32, |f| f.datum_type);
+            .zip(&site.declared)
+            .map(|(id, &declared)| {
                 let source = match self.constants.get(id) {
                     Some(tensor) => Source::Constant(tensor.clone()),
                     None => Source::Input(host_inputs.iter().position(|h| h == id).expect("it is no constant")),
