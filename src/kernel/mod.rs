@@ -5,13 +5,24 @@
 //! workers without changing a bit of its result. What changes the order of a sum is chosen when a model is loaded;
 //! a share of the device changes only how many workers walk the tiles.
 
+mod arg_reduce;
+mod cumulative_sum;
 mod elementwise;
 pub mod fragments;
 pub mod harness;
+mod norm;
 mod params;
+mod reduce;
+mod rows;
+mod softmax;
 
+pub use arg_reduce::{ArgReduce, Extremum};
+pub use cumulative_sum::CumulativeSum;
 pub use elementwise::{ELEMENTWISE_INPUTS_MAX, ELEMENTWISE_SCALARS_MAX, Elementwise};
+pub use norm::Norm;
 pub use params::KernelFile;
+pub use reduce::{Reduce, Reducer};
+pub use softmax::Softmax;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +31,8 @@ use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{DType, HostTensor, View};
 
 /// The kernel files, one line each. Tests translate all of them and compare their parameters with the host's.
-pub const KERNELS: &[KernelFile] = &[elementwise::FILE];
+pub const KERNELS: &[KernelFile] =
+    &[arg_reduce::FILE, cumulative_sum::FILE, elementwise::FILE, norm::FILE, reduce::FILE, softmax::FILE];
 
 /// Axes that strided kernels walk at most, after neighbouring axes are merged.
 pub const RANK_MAX: usize = 6;
