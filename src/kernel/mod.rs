@@ -5,16 +5,24 @@
 //! workers without changing a bit of its result. What changes the order of a sum is chosen when a model is loaded;
 //! a share of the device changes only how many workers walk the tiles.
 
+mod deconv;
 mod elementwise;
 pub mod fragments;
+mod grid_sample;
 pub mod harness;
 mod params;
 mod pool;
+mod resize;
+mod resize_axis;
 mod window;
 
+pub use deconv::Deconv;
 pub use elementwise::{ELEMENTWISE_INPUTS_MAX, ELEMENTWISE_SCALARS_MAX, Elementwise};
+pub use grid_sample::{GridSample, SampleMode, SamplePadding};
 pub use params::KernelFile;
 pub use pool::{Pool, Pooling};
+pub use resize::Resize;
+pub use resize_axis::{Coordinates, Nearest, ResizeAxis, ResizeMode};
 pub use window::{Padding, Window};
 
 use std::fmt;
@@ -24,7 +32,7 @@ use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{DType, HostTensor, View};
 
 /// The kernel files, one line each. Tests translate all of them and compare their parameters with the host's.
-pub const KERNELS: &[KernelFile] = &[elementwise::FILE, pool::FILE];
+pub const KERNELS: &[KernelFile] = &[deconv::FILE, elementwise::FILE, grid_sample::FILE, pool::FILE, resize::FILE];
 
 /// Axes that strided kernels walk at most, after neighbouring axes are merged.
 pub const RANK_MAX: usize = 6;

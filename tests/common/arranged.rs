@@ -4,9 +4,9 @@ use cotenant::hal::{Device, DeviceCaps};
 use cotenant::kernel::harness::{HarnessError, Placement, run};
 use cotenant::kernel::{Io, KernelLaunch, NoKernel, Operand, Operator};
 use cotenant::tensor::{DType, HostTensor, View};
+use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
-use rand::Rng;
 
 /// How a tensor lies in memory: the order of its axes, which of them run backwards, and the step along each.
 #[derive(Clone, Debug)]

@@ -82,10 +82,8 @@ pub fn check_operator(
                 if arranged { Arrangement::random(rank, rng) } else { Arrangement::dense(rank) }
             };
             let placed: Vec<_> = inputs.iter().map(|t| (t, arrangement(t.shape().len()))).collect();
-            let outputs: Vec<_> = expected
-                .iter()
-                .map(|t| (t.dtype(), t.shape().to_vec(), arrangement(t.shape().len())))
-                .collect();
+            let outputs: Vec<_> =
+                expected.iter().map(|t| (t.dtype(), t.shape().to_vec(), arrangement(t.shape().len()))).collect();
             let got = run_arranged(device.as_mut(), operator, &placed, &outputs, placement)
                 .unwrap_or_else(|e| panic!("{what}, {placement:?}: {e}"));
             for (got, expected) in got.iter().zip(&expected) {
