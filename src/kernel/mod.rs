@@ -6,9 +6,11 @@
 //! a share of the device changes only how many workers walk the tiles.
 
 mod arg_reduce;
+mod arg_reduce;
 mod contraction;
 mod copy;
 mod cumulative_sum;
+mod deconv;
 mod elementwise;
 mod epilogue;
 pub mod fragments;
@@ -16,6 +18,7 @@ mod gather;
 mod gather_elements;
 mod gather_nd;
 mod gemm;
+mod grid_sample;
 pub mod harness;
 mod norm;
 mod onehot;
@@ -24,6 +27,8 @@ mod params;
 mod pool;
 pub mod rates;
 mod reduce;
+mod resize;
+mod resize_axis;
 mod rows;
 mod scatter;
 mod scatter_elements;
@@ -38,18 +43,22 @@ pub use arg_reduce::{ArgReduce, Extremum};
 pub use contraction::Contraction;
 pub use copy::Copy;
 pub use cumulative_sum::CumulativeSum;
+pub use deconv::Deconv;
 pub use elementwise::{ELEMENTWISE_INPUTS_MAX, ELEMENTWISE_SCALARS_MAX, Elementwise};
 pub use epilogue::{EPILOGUE_OPERANDS_MAX, Epilogue};
 pub use gather::{Gather, Window as GatherWindow};
 pub use gather_elements::GatherElements;
 pub use gather_nd::GatherNd;
 pub use gemm::{GEMM_BATCH_AXES_MAX, Gemm};
+pub use grid_sample::{GridSample, SampleMode, SamplePadding};
 pub use norm::Norm;
 pub use onehot::Onehot;
 pub use pad::{Pad, PadMode};
 pub use params::KernelFile;
 pub use pool::{Pool, Pooling};
 pub use reduce::{Reduce, Reducer};
+pub use resize::Resize;
+pub use resize_axis::{Coordinates, Nearest, ResizeAxis, ResizeMode};
 pub use scatter::Reduction;
 pub use scatter_elements::ScatterElements;
 pub use scatter_nd::ScatterNd;
@@ -69,9 +78,11 @@ pub const KERNELS: &[KernelFile] = &[
     arg_reduce::FILE,
     copy::FILE,
     cumulative_sum::FILE,
+    deconv::FILE,
     elementwise::FILE,
     gather::FILE,
     gemm::FILE,
+    grid_sample::FILE,
     norm::FILE,
     onehot::FILE,
     pad::FILE,
@@ -79,6 +90,7 @@ pub const KERNELS: &[KernelFile] = &[
     rates::COPY_FILE,
     rates::FMA_FILE,
     reduce::FILE,
+    resize::FILE,
     scatter::FILE,
     softmax::FILE,
     trilu::FILE,

@@ -1,7 +1,5 @@
 //! Pooling on every device against its reference: all kinds, one to three axes, every border rule.
 
-mod common;
-
 use cotenant::hal::Device;
 use cotenant::kernel::{Padding, Pool, Pooling, Window};
 use cotenant::tensor::{DType, HostTensor, volume};
@@ -30,7 +28,7 @@ fn check(devices: &mut [Box<dyn Device>], pooling: Pooling, case: &Case, special
     let window =
         Window::new(&case.input[2..], &case.kernel, &case.strides, &case.dilations, &case.padding).expect("a window");
     let pool = Pool { pooling, batch: case.input[0], channels: case.input[1], window };
-    let mut input = common::random(DType::F32, &case.input, rng);
+    let mut input = crate::common::random(DType::F32, &case.input, rng);
     if special {
         let mut values = input.to_f32();
         for _ in 0..volume(&case.input) / 5 {
@@ -39,7 +37,7 @@ fn check(devices: &mut [Box<dyn Device>], pooling: Pooling, case: &Case, special
         }
         input = HostTensor::from_f32(&case.input, &values);
     }
-    common::check_operator(devices, &pool, &[input], 1e-5, rng);
+    crate::common::check_operator(devices, &pool, &[input], 1e-5, rng);
 }
 
 fn explicit(before: &[usize], after: &[usize], ceil: bool) -> Padding {
@@ -58,8 +56,8 @@ fn case(input: &[usize], kernel: &[usize], strides: &[usize], dilations: &[usize
 
 #[test]
 fn every_kind_of_pooling_on_one_to_three_axes() {
-    let mut devices = common::devices();
-    let rng = &mut common::rng(rand::random());
+    let mut devices = crate::common::devices();
+    let rng = &mut crate::common::rng(rand::random());
     let cases = [
         case(&[2, 3, 17], &[3], &[2], &[1], explicit(&[1], &[1], false)),
         case(&[1, 5, 9, 11], &[3, 3], &[2, 2], &[1, 1], explicit(&[1, 0], &[0, 1], true)),
@@ -77,8 +75,8 @@ fn every_kind_of_pooling_on_one_to_three_axes() {
 
 #[test]
 fn nan_and_infinity_come_through() {
-    let mut devices = common::devices();
-    let rng = &mut common::rng(rand::random());
+    let mut devices = crate::common::devices();
+    let rng = &mut crate::common::rng(rand::random());
     let case = case(&[2, 3, 9, 10], &[3, 3], &[2, 1], &[1, 1], explicit(&[1, 1], &[1, 1], false));
     for pooling in ALL {
         check(&mut devices, pooling, &case, true, rng);
@@ -87,8 +85,8 @@ fn nan_and_infinity_come_through() {
 
 #[test]
 fn windows_without_a_tap_on_the_input() {
-    let mut devices = common::devices();
-    let rng = &mut common::rng(rand::random());
+    let mut devices = crate::common::devices();
+    let rng = &mut crate::common::rng(rand::random());
     // Taps at -2 and 1 of one element.
     let case = case(&[1, 2, 3, 1], &[1, 2], &[1, 1], &[1, 3], explicit(&[0, 2], &[0, 2], false));
     for pooling in ALL {
@@ -98,8 +96,8 @@ fn windows_without_a_tap_on_the_input() {
 
 #[test]
 fn empty_outputs_need_no_launch() {
-    let mut devices = common::devices();
-    let rng = &mut common::rng(rand::random());
+    let mut devices = crate::common::devices();
+    let rng = &mut crate::common::rng(rand::random());
     for input in [[0, 3, 4, 4], [2, 0, 4, 4], [2, 3, 1, 4]] {
         let case = case(&input, &[2, 2], &[1, 1], &[1, 1], Padding::Valid);
         check(&mut devices, Pooling::Max, &case, false, rng);
@@ -108,8 +106,8 @@ fn empty_outputs_need_no_launch() {
 
 #[test]
 fn large_windows_and_whole_images() {
-    let mut devices = common::devices();
-    let rng = &mut common::rng(rand::random());
+    let mut devices = crate::common::devices();
+    let rng = &mut crate::common::rng(rand::random());
     let cases = [
         case(&[1, 3, 40, 33], &[40, 33], &[1, 1], &[1, 1], Padding::Valid),
         case(&[1, 9, 30, 30], &[13, 13], &[1, 1], &[1, 1], explicit(&[6, 6], &[6, 6], false)),
