@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::kernel::{Contraction, Elementwise, Operator};
+use crate::kernel::{Contraction, Elementwise, Norm, Operator, Reduce};
 use crate::tensor::{DType, HostTensor};
 
 use super::host::HostProgram;
@@ -61,12 +61,30 @@ pub enum NodeKind {
     Elementwise(Elementwise),
     /// A sum of products with an epilogue, open to fusion; becomes a kernel.
     Contraction(Contraction),
+    /// A reduction, open to fusion into a normalisation.
+    Reduce(Reduce),
+    /// A normalisation, open to fusion.
+    Norm(Norm),
     /// The output is the input behind views; becomes a copy only where the layout forces it.
     View,
     /// Concatenation along an axis: inputs are computed into their places where possible.
     Concat(usize),
     /// Computed by the node's CPU function only, with the reason.
     Cpu(String),
+}
+
+impl NodeKind {
+    /// The operator that a kernel computes.
+    pub fn operator(&self) -> Option<&dyn Operator> {
+        match self {
+            NodeKind::Kernel(operator) => Some(operator.as_ref()),
+            NodeKind::Elementwise(operator) => Some(operator),
+            NodeKind::Contraction(contraction) => Some(contraction.operator()),
+            NodeKind::Reduce(operator) => Some(operator),
+            NodeKind::Norm(operator) => Some(operator),
+            NodeKind::View | NodeKind::Concat(_) | NodeKind::Cpu(_) => None,
+        }
+    }
 }
 
 /// One operator of the graph.

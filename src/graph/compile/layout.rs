@@ -107,10 +107,7 @@ impl Layouts {
     fn choose_places(&mut self, graph: &Graph) {
         let mut by_kernel = vec![false; graph.values.len()];
         for node in &graph.nodes {
-            let kernel = matches!(
-                node.kind,
-                NodeKind::Kernel(_) | NodeKind::Elementwise(_) | NodeKind::Contraction(_) | NodeKind::Concat(_)
-            );
+            let kernel = node.kind.operator().is_some() || matches!(node.kind, NodeKind::Concat(_));
             for output in &node.outputs {
                 by_kernel[output.value.0] = kernel;
             }

@@ -129,12 +129,7 @@ impl Lowering<'_> {
         if node.outputs.iter().all(|o| self.graph.value(o.value).shape.contains(&0)) {
             return None;
         }
-        let operator: Option<&dyn Operator> = match &node.kind {
-            NodeKind::Kernel(operator) => Some(operator.as_ref()),
-            NodeKind::Elementwise(operator) => Some(operator),
-            NodeKind::Contraction(contraction) => Some(contraction.operator()),
-            _ => None,
-        };
+        let operator = node.kind.operator();
         let segment = self.weights.segment_of(at);
         let operands: Vec<Operand> =
             inputs.iter().zip(&node.inputs).map(|(h, a)| self.operand(h, a, segment)).collect();

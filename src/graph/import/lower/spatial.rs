@@ -1,10 +1,12 @@
 //! Operators over windows: convolutions, pooling, resizing.
 
+mod deconv;
 mod format;
 mod pool;
+mod resize;
 
 use super::{Lowered, Lowering, Site};
 
 pub(super) fn lower(cx: &mut Lowering, site: &Site) -> Option<Lowered> {
-    pool::lower(cx, site)
+    pool::lower(cx, site).or_else(|| deconv::lower(cx, site)).or_else(|| resize::lower(cx, site))
 }

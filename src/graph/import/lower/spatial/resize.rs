@@ -66,9 +66,7 @@ fn plain(cx: &Lowering, site: &Site, op: &core::Resize) -> Result<Resize, String
 
 fn by_scales(resize: &Resize, scales: &[f32], output: &[usize], coordinates: Coordinates) -> Vec<ResizeAxis> {
     let changed = (0..scales.len()).filter(|&axis| scales[axis] != 1.0 || resize.input[axis] != output[axis]);
-    changed
-        .map(|axis| ResizeAxis { axis, output: output[axis], scale: f64::from(scales[axis]), coordinates })
-        .collect()
+    changed.map(|axis| ResizeAxis { axis, output: output[axis], scale: f64::from(scales[axis]), coordinates }).collect()
 }
 
 fn full(cx: &Lowering, site: &Site, op: &opl::Resize) -> Result<Resize, String> {
