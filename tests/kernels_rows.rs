@@ -3,7 +3,7 @@
 
 mod common;
 
-use cotenant::hal::{Device, DeviceCaps};
+use cotenant::hal::{Device, DeviceCaps, DeviceKind};
 use cotenant::kernel::harness::{Placement, run};
 use cotenant::kernel::{
     ArgReduce, CumulativeSum, Extremum, Io, KernelLaunch, NoKernel, Norm, Operand, Operator, Reduce, Reducer, Softmax,
@@ -48,29 +48,36 @@ impl Look {
     }
 }
 
-/// An operator whose first input and output are looked at in other ways.
+/// An operator whose first input and output are looked at in other ways; `wide` lowers it as for a GPU of its own, with
+/// many lanes to a row.
 #[derive(Debug)]
-struct Looked<'a>(&'a dyn Operator, Look, Look);
+struct Looked<'a> {
+    operator: &'a dyn Operator,
+    looks: (Look, Look),
+    wide: bool,
+}
 
 impl Operator for Looked<'_> {
     fn kind(&self) -> String {
-        self.0.kind()
+        self.operator.kind()
     }
 
     fn flops(&self) -> u64 {
-        self.0.flops()
+        self.operator.flops()
     }
 
     fn lower(&self, caps: &DeviceCaps, io: Io) -> Result<Vec<KernelLaunch>, NoKernel> {
+        let kind = if self.wide { DeviceKind::DiscreteGpu } else { caps.kind };
+        let caps = DeviceCaps { kind, ..caps.clone() };
         let mut inputs: Vec<Operand> = io.inputs.to_vec();
-        inputs[0].view = self.1.view(&inputs[0].view);
+        inputs[0].view = self.looks.0.view(&inputs[0].view);
         let mut outputs = io.outputs.to_vec();
-        outputs[0].view = self.2.view(&outputs[0].view);
-        self.0.lower(caps, Io { inputs: &inputs, outputs: &outputs })
+        outputs[0].view = self.looks.1.view(&outputs[0].view);
+        self.operator.lower(&caps, Io { inputs: &inputs, outputs: &outputs })
     }
 
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {
-        self.0.reference(inputs)
+        self.operator.reference(inputs)
     }
 }
 
@@ -90,11 +97,15 @@ fn check_as(
     seen[0] = inputs[0].gathered(&looks.0.view(&base));
     let expected = operator.reference(&seen).remove(0);
     let stored = looks.1.stored(expected.shape());
-    let looked = Looked(operator, looks.0, looks.1);
-    let got = run(device, &looked, inputs, &[(expected.dtype(), stored.clone())], placement)
-        .unwrap_or_else(|e| panic!("{what}: {e}"));
-    let got = got[0].gathered(&looks.1.view(&View::contiguous(0, &stored)));
-    common::assert_close(&got, &expected, relative, &what);
+    // The wide forms differ in the lanes' share only, so two looks suffice.
+    for wide in [false, true].into_iter().filter(|wide| !wide || looks.1 == Look::Plain) {
+        let what = format!("{what}{}", if wide { ", wide" } else { "" });
+        let looked = Looked { operator, looks, wide };
+        let got = run(device, &looked, inputs, &[(expected.dtype(), stored.clone())], placement)
+            .unwrap_or_else(|e| panic!("{what}: {e}"));
+        let got = got[0].gathered(&looks.1.view(&View::contiguous(0, &stored)));
+        common::assert_close(&got, &expected, relative, &what);
+    }
 }
 
 const LOOKS: [(Look, Look); 4] = [
@@ -228,6 +239,62 @@ fn a_million_elements_keep_five_digits() {
         check_values(&mut devices, &reduce(Reducer::Sum, &[n], &[0], DType::F32), &values, 1e-5);
         check_values(&mut devices, &reduce(Reducer::Mean, &[n], &[0], DType::F32), &values, 1e-5);
     }
+}
+
+#[test]
+fn tile_ranges_and_workers_change_no_bit() {
+    let shape = vec![41, 203];
+    let axes = vec![1];
+    let operators: [&dyn Operator; 4] = [
+        &reduce(Reducer::Sum, &shape, &axes, DType::F32),
+        &Softmax { shape: shape.clone(), axes: axes.clone(), log: false },
+        &Norm { shape: shape.clone(), axes, centered: true, eps: 1e-5, scale: false, shift: false },
+        &CumulativeSum {
+            shape: shape.clone(),
+            axis: 1,
+            exclusive: false,
+            reverse: false,
+            dtype: DType::F32,
+            in_range: false,
+        },
+    ];
+    let input = common::random(DType::F32, &shape, &mut common::rng(9));
+    for mut device in common::devices() {
+        for operator in operators {
+            for wide in [false, true] {
+                let looked = Looked { operator, looks: (Look::Plain, Look::Plain), wide };
+                let output = operator.reference(std::slice::from_ref(&input)).remove(0).shape().to_vec();
+                let mut run = |slices, workers| {
+                    let placement = Placement { weights: 0, slices, workers };
+                    run(
+                        device.as_mut(),
+                        &looked,
+                        std::slice::from_ref(&input),
+                        &[(DType::F32, output.clone())],
+                        placement,
+                    )
+                    .unwrap_or_else(|e| panic!("{}: {e}", operator.kind()))
+                };
+                let whole = run(1, None);
+                for (slices, workers) in [(1, Some(1)), (3, Some(2)), (40, None)] {
+                    assert_eq!(whole, run(slices, workers), "{} in {slices} slices", operator.kind());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_near_the_loop_bound_of_a_driver_are_right() {
+    let n = 150_000;
+    let values = common::random(DType::F32, &[1, n], &mut common::rng(1));
+    let mut devices = common::devices();
+    let (shape, axes) = (vec![1, n], vec![1]);
+    check_values(&mut devices, &Softmax { shape: shape.clone(), axes: axes.clone(), log: true }, &values, 1e-5);
+    let arg = ArgReduce { extremum: Extremum::Max, last: true, shape: shape.clone(), axes: axes.clone() };
+    check_values(&mut devices, &arg, &values, 0.0);
+    let norm = Norm { shape, axes, centered: true, eps: 1e-5, scale: false, shift: false };
+    check_values(&mut devices, &norm, &values, 1e-5);
 }
 
 #[test]
