@@ -58,23 +58,33 @@ fn beats(b: u32, j: u32, a: u32, i: u32) -> bool {
 
 // Where a row begins.
 fn across(row: u32, dims: array<u32, 6>, strides: array<u32, 6>) -> u32 {
+    // Spelled out: an array that a loop indexes would be memory, on some drivers very slow memory.
     if (OUTER == 1u) {
         return row * strides[5];
     }
-    var d = dims;
-    var s = strides;
-    var rest = row;
-    var at = 0u;
-    for (var k = 0u; k < OUTER; k++) {
-        let axis = 5u - k;
-        var c = rest;
-        if (k + 1u < OUTER) {
-            c = rest % d[axis];
-            rest = rest / d[axis];
-        }
-        at += c * s[axis];
+    var rest = row / dims[5];
+    var at = (row % dims[5]) * strides[5];
+    if (OUTER == 2u) {
+        return at + rest * strides[4];
     }
-    return at;
+    at += (rest % dims[4]) * strides[4];
+    rest = rest / dims[4];
+    if (OUTER == 3u) {
+        return at + rest * strides[3];
+    }
+    at += (rest % dims[3]) * strides[3];
+    rest = rest / dims[3];
+    if (OUTER == 4u) {
+        return at + rest * strides[2];
+    }
+    at += (rest % dims[2]) * strides[2];
+    rest = rest / dims[2];
+    if (OUTER == 5u) {
+        return at + rest * strides[1];
+    }
+    at += (rest % dims[1]) * strides[1];
+    rest = rest / dims[1];
+    return at + rest * strides[0];
 }
 
 // Where element i of a row lies, from the row's beginning.
@@ -82,20 +92,29 @@ fn along(i: u32, dims: array<u32, 6>, strides: array<u32, 6>) -> u32 {
     if (INNER == 1u) {
         return i * strides[5];
     }
-    var d = dims;
-    var s = strides;
-    var rest = i;
-    var at = 0u;
-    for (var k = 0u; k < INNER; k++) {
-        let axis = 5u - k;
-        var c = rest;
-        if (k + 1u < INNER) {
-            c = rest % d[axis];
-            rest = rest / d[axis];
-        }
-        at += c * s[axis];
+    var rest = i / dims[5];
+    var at = (i % dims[5]) * strides[5];
+    if (INNER == 2u) {
+        return at + rest * strides[4];
     }
-    return at;
+    at += (rest % dims[4]) * strides[4];
+    rest = rest / dims[4];
+    if (INNER == 3u) {
+        return at + rest * strides[3];
+    }
+    at += (rest % dims[3]) * strides[3];
+    rest = rest / dims[3];
+    if (INNER == 4u) {
+        return at + rest * strides[2];
+    }
+    at += (rest % dims[2]) * strides[2];
+    rest = rest / dims[2];
+    if (INNER == 5u) {
+        return at + rest * strides[1];
+    }
+    at += (rest % dims[1]) * strides[1];
+    rest = rest / dims[1];
+    return at + rest * strides[0];
 }
 
 fn fetch(op: ArgReduceOp, x: u32, i: u32) -> u32 {

@@ -4,8 +4,9 @@
 // y      any strides: lines over `outer`, elements `y_step` apart   arena, write; may be x itself
 // tile   LANES lines, one per lane; any number of workers; lines >= 1, n >= 1; reversed sums have negative steps
 // consts LANES (workgroup size), OUTER (axes in use, the last ones), IN_WEIGHTS, EXCLUSIVE, INTEGER (0 f32, 1 i32)
-// order  f32 sums carry their rounding error along (Kahan)
-// checks src/kernel/cumulative_sum.rs::reference, relative error <= 1e-6 of the sum of magnitudes
+// order  32 elements to a block, 32 blocks to a span, spans to the total, so that long lines keep 1e-5 (a compensated sum
+//        would be simplified away by drivers)
+// checks src/kernel/cumulative_sum.rs::reference, relative error <= 1e-5 of the sum of magnitudes
 const LANES: u32 = 64u;
 const OUTER: u32 = 1u;
 const IN_WEIGHTS: u32 = 0u;
@@ -29,23 +30,33 @@ struct CumulativeSumOp {
 
 // Where a line begins.
 fn across(line: u32, dims: array<u32, 6>, strides: array<u32, 6>) -> u32 {
+    // Spelled out: an array that a loop indexes would be memory, on some drivers very slow memory.
     if (OUTER == 1u) {
         return line * strides[5];
     }
-    var d = dims;
-    var s = strides;
-    var rest = line;
-    var at = 0u;
-    for (var k = 0u; k < OUTER; k++) {
-        let axis = 5u - k;
-        var c = rest;
-        if (k + 1u < OUTER) {
-            c = rest % d[axis];
-            rest = rest / d[axis];
-        }
-        at += c * s[axis];
+    var rest = line / dims[5];
+    var at = (line % dims[5]) * strides[5];
+    if (OUTER == 2u) {
+        return at + rest * strides[4];
     }
-    return at;
+    at += (rest % dims[4]) * strides[4];
+    rest = rest / dims[4];
+    if (OUTER == 3u) {
+        return at + rest * strides[3];
+    }
+    at += (rest % dims[3]) * strides[3];
+    rest = rest / dims[3];
+    if (OUTER == 4u) {
+        return at + rest * strides[2];
+    }
+    at += (rest % dims[2]) * strides[2];
+    rest = rest / dims[2];
+    if (OUTER == 5u) {
+        return at + rest * strides[1];
+    }
+    at += (rest % dims[1]) * strides[1];
+    rest = rest / dims[1];
+    return at + rest * strides[0];
 }
 
 fn load(at: u32) -> f32 {
@@ -60,20 +71,24 @@ fn cumulative_sum_tile(op: CumulativeSumOp, tile: u32, lane: u32) {
     if (line < op.lines) {
         var x = op.x + across(line, op.outer, op.x_outer);
         var y = op.y + across(line, op.outer, op.y_outer);
-        var sum = 0.0;
-        var error = 0.0;
+        var total = 0.0;
+        var span = 0.0;
+        var block = 0.0;
         var whole = 0u;
         for (var i = 0u; i < op.n; i++) {
             let v = load(x);
-            let before = select(sum, bitcast<f32>(whole), INTEGER == 1u);
-            let term = v - error;
-            let next = sum + term;
-            error = (next - sum) - term;
-            // Infinity and NaN have no rounding error.
-            error = select(0.0, error, (bitcast<u32>(next) & 0x7f800000u) != 0x7f800000u);
-            sum = next;
+            let before = select(total + (span + block), bitcast<f32>(whole), INTEGER == 1u);
+            block += v;
             whole += bitcast<u32>(v);
-            let after = select(sum, bitcast<f32>(whole), INTEGER == 1u);
+            let after = select(total + (span + block), bitcast<f32>(whole), INTEGER == 1u);
+            if ((i & 31u) == 31u) {
+                span += block;
+                block = 0.0;
+            }
+            if ((i & 1023u) == 1023u) {
+                total += span;
+                span = 0.0;
+            }
             arena[y] = select(after, before, EXCLUSIVE == 1u);
             x += op.x_step;
             y += op.y_step;
