@@ -7,17 +7,22 @@
 
 mod deconv;
 mod elementwise;
+mod epilogue;
 pub mod fragments;
+mod gemm;
 mod grid_sample;
 pub mod harness;
 mod params;
 mod pool;
+pub mod rates;
 mod resize;
 mod resize_axis;
 mod window;
 
 pub use deconv::Deconv;
 pub use elementwise::{ELEMENTWISE_INPUTS_MAX, ELEMENTWISE_SCALARS_MAX, Elementwise};
+pub use epilogue::{EPILOGUE_OPERANDS_MAX, Epilogue};
+pub use gemm::{GEMM_BATCH_AXES_MAX, Gemm};
 pub use grid_sample::{GridSample, SampleMode, SamplePadding};
 pub use params::KernelFile;
 pub use pool::{Pool, Pooling};
@@ -32,7 +37,16 @@ use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{DType, HostTensor, View};
 
 /// The kernel files, one line each. Tests translate all of them and compare their parameters with the host's.
-pub const KERNELS: &[KernelFile] = &[deconv::FILE, elementwise::FILE, grid_sample::FILE, pool::FILE, resize::FILE];
+pub const KERNELS: &[KernelFile] = &[
+    deconv::FILE,
+    elementwise::FILE,
+    gemm::FILE,
+    grid_sample::FILE,
+    pool::FILE,
+    rates::FMA_FILE,
+    rates::COPY_FILE,
+    resize::FILE,
+];
 
 /// Axes that strided kernels walk at most, after neighbouring axes are merged.
 pub const RANK_MAX: usize = 6;
