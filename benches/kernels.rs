@@ -94,6 +94,7 @@ fn prepare(device: &mut dyn Device, case: &Case) -> Prepared {
         host: Arc::new(NoHost),
         flops: 0,
         bytes: 0,
+        reason: None,
     };
     let recording = Recording {
         name: case.name.into(),

@@ -132,6 +132,7 @@ pub fn run_views(
         host: Arc::new(NoHost),
         flops: operator.flops(),
         bytes: 0,
+        reason: None,
     };
     let recording = Arc::new(Recording {
         name: "harness".into(),

@@ -125,6 +125,7 @@ fn run(device: &mut dyn Device, work: &Work, arena: BufferId, weights: BufferId)
         host: Arc::new(NoHost),
         flops: 0,
         bytes: 0,
+        reason: None,
     };
     let recording = Recording {
         name: "rates".into(),
