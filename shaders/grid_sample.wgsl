@@ -5,13 +5,15 @@
 // y      [n, c, od, oh, ow]        f32  any strides  arena, write, must not alias an input
 // tile   LANES items: one place of PER channels each; any number of workers; items >= 1, no extent of x is zero
 // consts LANES (workgroup size), PER, AXES (spatial axes in use, the last ones), TAPS (1 nearest, 2 linear, 4 cubic),
-//        PADDING (0 zeros, 1 border, 2 reflection), ALIGN_CORNERS, X_IN_WEIGHTS, GRID_IN_WEIGHTS
+//        DEEP and HIGH (TAPS along the first and second axis, 1 where that is not in use), PADDING (0 zeros, 1 border, 2 reflection), ALIGN_CORNERS, X_IN_WEIGHTS, GRID_IN_WEIGHTS
 // bounds places are data: each index is brought into [0, extent) as an integer, whatever the place; NaN gives op.nan
 // checks src/kernel/grid_sample.rs::reference, relative error <= 1e-4 (weights are differences of large numbers)
 const LANES: u32 = 64u;
 const PER: u32 = 4u;
 const AXES: u32 = 2u;
 const TAPS: u32 = 2u;
+const DEEP: u32 = 1u;
+const HIGH: u32 = 2u;
 const PADDING: u32 = 0u;
 const ALIGN_CORNERS: u32 = 0u;
 const X_IN_WEIGHTS: u32 = 0u;
@@ -161,14 +163,14 @@ fn grid_sample_tile(op: GridSampleOp, tile: u32, lane: u32) {
             x[j] = p.x + n * p.x_strides[0] + min(first + j, p.channels - 1u) * p.x_strides[1];
         }
         if (!nan) {
-            for (var td = 0u; td < select(1u, TAPS, AXES > 2u); td++) {
+            for (var td = 0u; td < DEEP; td++) {
                 var at_d = 0u;
                 var w_d = 1.0;
                 if (AXES > 2u) {
                     at_d = at[td];
                     w_d = w[td];
                 }
-                for (var th = 0u; th < select(1u, TAPS, AXES > 1u); th++) {
+                for (var th = 0u; th < HIGH; th++) {
                     var at_h = at_d;
                     var w_h = w_d;
                     if (AXES > 1u) {
@@ -188,9 +190,14 @@ fn grid_sample_tile(op: GridSampleOp, tile: u32, lane: u32) {
             }
         }
         let y = p.y + n * p.y_strides[0] + od * p.y_strides[2] + oh * p.y_strides[3] + ow * p.y_strides[4];
+        // A copy in memory: the loop that stores it has no constant length.
+        var results: array<f32, PER>;
+        for (var j = 0u; j < PER; j++) {
+            results[j] = sum[j];
+        }
         let mine = min(PER, p.channels - first);
         for (var j = 0u; j < mine; j++) {
-            arena[y + (first + j) * p.y_strides[1]] = sum[j];
+            arena[y + (first + j) * p.y_strides[1]] = results[j];
         }
     }
 }

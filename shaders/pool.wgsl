@@ -127,11 +127,18 @@ fn pool_tile(op: PoolOp, tile: u32, lane: u32) {
         }
         let image_y = op.y + n * op.y_strides[0] + c * op.y_strides[1] + od * op.y_strides[2];
         let image_at = op.at + n * op.at_strides[0] + c * op.at_strides[1] + od * op.at_strides[2];
+        // Copies in memory: the loop that stores them has no constant length.
+        var results: array<f32, PER>;
+        var places: array<u32, PER>;
+        for (var j = 0u; j < PER; j++) {
+            results[j] = best[j];
+            places[j] = best_at[j];
+        }
         let mine = min(PER, op.output[2] - ow);
         for (var j = 0u; j < mine; j++) {
-            arena[image_y + oh * op.y_strides[3] + (ow + j) * op.y_strides[4]] = best[j];
+            arena[image_y + oh * op.y_strides[3] + (ow + j) * op.y_strides[4]] = results[j];
             if (INDICES == 1u) {
-                arena[image_at + oh * op.at_strides[3] + (ow + j) * op.at_strides[4]] = bitcast<f32>(best_at[j]);
+                arena[image_at + oh * op.at_strides[3] + (ow + j) * op.at_strides[4]] = bitcast<f32>(places[j]);
             }
         }
     }

@@ -150,9 +150,16 @@ fn resize_tile(op: ResizeOp, tile: u32, lane: u32) {
                 }
             }
         }
+        // Copies in memory: the loop that stores them has no constant length.
+        var results: array<f32, PER>;
+        var places: array<u32, PER>;
+        for (var j = 0u; j < PER; j++) {
+            results[j] = sum[j];
+            places[j] = y[j] + to;
+        }
         let mine = min(PER, p.outer - first);
         for (var j = 0u; j < mine; j++) {
-            arena[y[j] + to] = sum[j];
+            arena[places[j]] = results[j];
         }
     }
 }

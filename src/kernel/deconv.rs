@@ -4,16 +4,17 @@
 
 use std::sync::Arc;
 
+use super::gemm::{lanes, shared_rows};
 use super::params::{KernelFile, params};
-use super::window::{SPATIAL_MAX, image_strides, independent_lanes, spatial_words, tile_iterations};
+use super::window::{SPATIAL_MAX, image_strides, spatial_words, tile_iterations};
 use super::{Io, KernelLaunch, NoKernel, Operator, Space, stride_word, tiles_of};
 use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{DType, HostTensor, volume};
 
-/// Output channels that one lane computes at most.
-const ROWS: usize = 8;
+/// Output channels that one lane computes: as many as waste the least, rather more than fewer.
+const ROWS: [usize; 3] = [16, 8, 4];
 /// Outputs of a class's row that one lane computes at most.
-const COLUMNS: usize = 4;
+const COLUMNS: u32 = 4;
 
 pub(super) const FILE: KernelFile =
     KernelFile { name: "deconv", source: include_str!("../../shaders/deconv.wgsl"), fields: DeconvOp::FIELDS };
@@ -21,7 +22,7 @@ pub(super) const FILE: KernelFile =
 params! {
     struct DeconvOp {
         items: u32,
-        batch: u32,
+        chunks: u32,
         groups: u32,
         group_in: u32,
         group_out: u32,
@@ -142,18 +143,19 @@ impl Operator for Deconv {
         let extent = spatial_words(&self.output, 1);
         // Places of the largest class along each axis; a class that has fewer leaves some items without work.
         let places: [u32; SPATIAL_MAX] = std::array::from_fn(|k| extent[k].div_ceil(stride[k]));
-        let columns = (places[2] as usize).min(COLUMNS) as u32;
-        let per_row = places[2].div_ceil(columns);
+        let per_row = places[2].div_ceil(COLUMNS);
+        let columns = places[2].div_ceil(per_row);
         let group_out = self.channels_out / self.groups;
-        let rows = group_out.min(ROWS);
+        let rows = rows(group_out);
         let blocks = group_out.div_ceil(rows);
+        let lanes = lanes(caps);
+        let items = [places[0], places[1], per_row].iter().map(|&p| p as usize).product::<usize>() * self.input[0];
+        let chunks = tiles_of(items, lanes)?;
         let classes: usize = stride.iter().map(|&s| s as usize).product();
-        let items = [places[0], places[1], per_row].iter().map(|&p| p as usize).product::<usize>()
-            * (classes * blocks * self.groups * self.input[0]);
         let divisor: [u32; SPATIAL_MAX] = std::array::from_fn(|k| gcd(stride[k], dilation[k]));
         let op = DeconvOp {
             items: tiles_of(items, 1)?,
-            batch: self.input[0] as u32,
+            chunks,
             groups: self.groups as u32,
             group_in: (self.input[1] / self.groups) as u32,
             group_out: group_out as u32,
@@ -177,7 +179,6 @@ impl Operator for Deconv {
             y: output.view.offset as u32,
             y_strides: image_strides(&output.view),
         };
-        let lanes = independent_lanes(caps);
         let in_weights = |k: usize| u32::from(io.inputs.get(k).is_some_and(|o| o.space == Space::Weights));
         let kernel = KernelSpec {
             name: FILE.name,
@@ -185,6 +186,7 @@ impl Operator for Deconv {
             consts: vec![
                 ("ROWS", rows as u32),
                 ("COLUMNS", columns),
+                ("SG", shared_rows(caps, lanes, rows as u32)),
                 ("BIAS", u32::from(self.bias)),
                 ("X_IN_WEIGHTS", in_weights(0)),
                 ("W_IN_WEIGHTS", in_weights(1)),
@@ -194,14 +196,13 @@ impl Operator for Deconv {
             chain: None,
         };
         let taps: [u64; 3] = std::array::from_fn(|k| u64::from(op.kernel[k].div_ceil(stride[k] / divisor[k])));
-        let (rows, columns) = (rows as u64, u64::from(columns));
-        let step = rows * (columns + 2) + columns + 2;
-        let sums = u64::from(op.group_in) * (2 + taps[0] * (2 + taps[1] * (2 + taps[2] * step)));
+        let sums = u64::from(op.group_in) * (2 + taps[0] * (2 + taps[1] * (2 + taps[2])));
+        let stores = rows as u64 * (u64::from(columns) + 2);
         Ok(vec![KernelLaunch {
             kernel: Arc::new(kernel),
             params: op.words(),
-            tiles: tiles_of(items, lanes)?,
-            tile_iterations: tile_iterations(sums + 2 * step)?,
+            tiles: tiles_of(chunks as usize * classes * blocks * self.groups, 1)?,
+            tile_iterations: tile_iterations(sums + stores)?,
         }])
     }
 
@@ -242,6 +243,14 @@ impl Operator for Deconv {
         }
         vec![HostTensor::from_f32(&self.output_shape(), &y.iter().map(|&v| v as f32).collect::<Vec<_>>())]
     }
+}
+
+fn rows(channels: usize) -> usize {
+    if channels < ROWS[2] {
+        return channels;
+    }
+    let padded = |rows: &usize| channels.div_ceil(*rows) * rows;
+    ROWS.into_iter().min_by_key(padded).expect("there are some")
 }
 
 fn gcd(a: u32, b: u32) -> u32 {

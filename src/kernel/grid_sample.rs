@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use super::gemm::lanes;
 use super::params::{KernelFile, params};
-use super::window::{SPATIAL_MAX, image_strides, independent_lanes, spatial_words};
+use super::window::{SPATIAL_MAX, image_strides, spatial_words};
 use super::{Io, KernelLaunch, NoKernel, Operator, Space, stride_word, tiles_of};
 use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{DType, HostTensor, volume};
@@ -223,15 +224,17 @@ impl Operator for GridSample {
             nan: f32::NAN,
         };
         debug_assert_eq!(op.grid_strides[1], stride_word(grid.view.strides[last]));
-        let lanes = independent_lanes(caps);
-        let taps = self.taps() as u32;
+        let lanes = lanes(caps);
+        let (taps, axes) = (self.taps() as u32, self.output.len() as u32);
         let kernel = KernelSpec {
             name: FILE.name,
             source: FILE.source,
             consts: vec![
                 ("PER", per as u32),
-                ("AXES", self.output.len() as u32),
+                ("AXES", axes),
                 ("TAPS", taps),
+                ("DEEP", if axes > 2 { taps } else { 1 }),
+                ("HIGH", if axes > 1 { taps } else { 1 }),
                 ("PADDING", self.padding as u32),
                 ("ALIGN_CORNERS", u32::from(self.align_corners)),
                 ("X_IN_WEIGHTS", u32::from(input.space == Space::Weights)),

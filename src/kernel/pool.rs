@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::gemm::lanes;
 use super::params::{KernelFile, params};
-use super::window::{SPATIAL_MAX, image_strides, independent_lanes, spatial_words, tile_iterations};
+use super::window::{SPATIAL_MAX, image_strides, spatial_words, tile_iterations};
 use super::{Io, KernelLaunch, NoKernel, Operator, Space, Window, tiles_of};
 use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{DType, HostTensor, volume};
@@ -178,7 +179,7 @@ impl Operator for Pool {
             plane: volume(&w.input) as u32,
             flat: self.flat(),
         };
-        let lanes = independent_lanes(caps);
+        let lanes = lanes(caps);
         let kernel = KernelSpec {
             name: FILE.name,
             source: FILE.source,
@@ -198,7 +199,7 @@ impl Operator for Pool {
             kernel: Arc::new(kernel),
             params: op.words(),
             tiles: tiles_of(items, lanes)?,
-            tile_iterations: tile_iterations(4 * per + 4 + kd * (2 + kh * (2 + kw * (per + 2))))?,
+            tile_iterations: tile_iterations(4 * per + 4 + kd * (2 + kh * (2 + kw)))?,
         }])
     }
 

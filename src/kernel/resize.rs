@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
+use super::gemm::lanes;
 use super::params::{KernelFile, params};
-use super::window::{independent_lanes, tile_iterations};
+use super::window::tile_iterations;
 use super::{
     Io, KernelLaunch, NoKernel, Operator, ResizeAxis, ResizeMode, Space, dims_words, merge_axes, stride_word,
     stride_words, tiles_of,
@@ -199,7 +200,7 @@ impl Operator for Resize {
             amounts: amounts.map_or(0, |v| v.offset as u32),
             amounts_stride: amounts.map_or(0, |v| stride_word(v.strides[0])),
         };
-        let lanes = independent_lanes(caps);
+        let lanes = lanes(caps);
         let in_weights = |k: usize| u32::from(io.inputs.get(k).is_some_and(|o| o.space == Space::Weights));
         let kernel = KernelSpec {
             name: FILE.name,
@@ -216,8 +217,7 @@ impl Operator for Resize {
             lanes,
             chain: None,
         };
-        let per_tap = per as u64 + 2;
-        let iterations = taps.iter().fold(per_tap, |inner, &n| u64::from(n) * (inner + 1) + 1) + 8 * per_tap;
+        let iterations = taps.iter().fold(0, |inner, &n| u64::from(n) * (inner + 1) + 1) + 2 * per as u64;
         Ok(vec![KernelLaunch {
             kernel: Arc::new(kernel),
             params: op.words(),

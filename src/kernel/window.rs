@@ -2,7 +2,6 @@
 //! axes only; kernels see three of them, the missing ones in front having one place.
 
 use super::{NoKernel, stride_word};
-use crate::hal::{DeviceCaps, DeviceKind};
 use crate::tensor::View;
 
 /// Spatial axes that the windowed kernels walk.
@@ -142,12 +141,6 @@ pub(super) fn image_strides(view: &View) -> [u32; SPATIAL_MAX + 2] {
         words[if axis < 2 { axis } else { axis + SPATIAL_MAX - spatial }] = stride_word(stride);
     }
     words
-}
-
-/// Lanes of a workgroup for kernels whose lanes do not work together: few where lanes are loop iterations of a CPU.
-pub(super) fn independent_lanes(caps: &DeviceCaps) -> u32 {
-    let wanted = if caps.kind == DeviceKind::SoftwareGpu { 8 } else { 64 };
-    wanted.min(caps.limits.invocations_max)
 }
 
 /// The iterations of a tile as launches carry them.
