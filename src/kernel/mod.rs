@@ -23,7 +23,7 @@ mod walk;
 
 pub use copy::Copy;
 pub use elementwise::{ELEMENTWISE_INPUTS_MAX, ELEMENTWISE_SCALARS_MAX, Elementwise};
-pub use gather::{Gather, Window};
+pub use gather::{Gather, TableWindow};
 pub use gather_elements::GatherElements;
 pub use gather_nd::GatherNd;
 pub use onehot::Onehot;
