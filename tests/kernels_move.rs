@@ -8,7 +8,7 @@ use cotenant::hal::Device;
 use cotenant::kernel::harness::Placement;
 use cotenant::kernel::{
     Copy, Gather, GatherElements, GatherNd, Onehot, Operator, Pad, PadMode, Reduction, ScatterElements, ScatterNd,
-    TableWindow, Trilu,
+    TableWindow, TopK, Trilu,
 };
 use cotenant::tensor::{DType, HostTensor, volume};
 use rand::Rng;
@@ -334,6 +334,36 @@ fn one_hot_lines() {
                 let onehot = Onehot { axis, depth, index_shape: index_shape.clone(), on, off, dtype: word };
                 check(&mut devices, &onehot, &[index], false, &mut rng);
             }
+        }
+    }
+}
+
+#[test]
+fn the_first_k_of_lines() {
+    let (mut devices, mut rng) = (common::devices(), common::rng(13));
+    for (shape, axis, k) in [
+        (vec![1], 0, 1),
+        (vec![37], 0, 37),
+        (vec![3, 600], 1, 7),
+        // One worker of three slices walks 16 tiles of 3000 steps: below the 65,535 of lavapipe.
+        (vec![3000], 0, 5),
+        (vec![20, 3], 0, 4),
+        (vec![2, 3, 9, 2], 2, 9),
+        (vec![2, 9], 1, 0),
+        (vec![0, 9], 1, 2),
+    ] {
+        for largest in [false, true] {
+            let top = TopK { axis, k, largest, shape: shape.clone() };
+            check(&mut devices, &top, &[words(&shape, &mut rng)], false, &mut rng);
+            let ties: Vec<f32> =
+                (0..volume(&shape)).map(|_| [0.0, -0.0, 1.5, -1.5, f32::NAN, 1e-40][rng.random_range(0..6)]).collect();
+            check(&mut devices, &top, &[HostTensor::from_f32(&shape, &ties)], false, &mut rng);
+            let mut integers = common::random(DType::I32, &shape, &mut rng).to_device_words().unwrap();
+            if let Some(first) = integers.first_mut() {
+                *first = 0x8000_0000;
+            }
+            let integers = HostTensor::from_device_words(DType::I64, &shape, &integers).unwrap();
+            check(&mut devices, &top, &[integers], false, &mut rng);
         }
     }
 }

@@ -11,13 +11,16 @@ pub mod fragments;
 mod gather;
 mod gather_elements;
 mod gather_nd;
+mod gru_cell;
 pub mod harness;
+mod lstm_cell;
 mod onehot;
 mod pad;
 mod params;
 mod scatter;
 mod scatter_elements;
 mod scatter_nd;
+mod top_k;
 mod trilu;
 mod walk;
 
@@ -26,12 +29,15 @@ pub use elementwise::{ELEMENTWISE_INPUTS_MAX, ELEMENTWISE_SCALARS_MAX, Elementwi
 pub use gather::{Gather, TableWindow};
 pub use gather_elements::GatherElements;
 pub use gather_nd::GatherNd;
+pub use gru_cell::GruCell;
+pub use lstm_cell::LstmCell;
 pub use onehot::Onehot;
 pub use pad::{Pad, PadMode};
 pub use params::KernelFile;
 pub use scatter::Reduction;
 pub use scatter_elements::ScatterElements;
 pub use scatter_nd::ScatterNd;
+pub use top_k::{TOP_K_LINE_MAX, TopK};
 pub use trilu::Trilu;
 
 use std::fmt;
