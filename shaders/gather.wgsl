@@ -56,7 +56,7 @@ fn gather_component(at: u32, extent: i32) -> u32 {
     let word = gather_load(1u, at);
     var k = bitcast<i32>(word);
     if (FLOAT_INDEX == 1u) {
-        k = i32(select(clamp(word, -2147483520.0, 2147483520.0), 0.0, word != word));
+        k = i32(select(clamp(word, -2147483520.0, 2147483520.0), 0.0, (bitcast<u32>(word) & 0x7fffffffu) > 0x7f800000u));
     }
     k = select(k, k + extent, k < 0);
     return u32(clamp(k, 0, extent - 1));

@@ -62,7 +62,7 @@ fn onehot_tile(op: OnehotOp, tile: u32, lane: u32) {
         let word = onehot_load(index);
         var k = bitcast<i32>(word);
         if (FLOAT_INDEX == 1u) {
-            k = i32(select(clamp(word, -2147483520.0, 2147483520.0), 0.0, word != word));
+            k = i32(select(clamp(word, -2147483520.0, 2147483520.0), 0.0, (bitcast<u32>(word) & 0x7fffffffu) > 0x7f800000u));
         }
         k = select(k, k + i32(p.run_extent), k < 0);
         let count = min(PER, (p.run_extent - first + p.run_step - 1u) / p.run_step);

@@ -49,23 +49,27 @@ fn scatter_load(bit: u32, at: u32) -> f32 {
     return arena[at];
 }
 
+fn scatter_is_nan(v: f32) -> bool {
+    return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
+}
+
 // A component of the index at `at`; negative or too large where it is outside.
 fn scatter_component(at: u32, extent: i32) -> i32 {
     let word = scatter_load(0u, at);
     var k = bitcast<i32>(word);
     if (FLOAT_INDEX == 1u) {
-        k = i32(select(clamp(word, -2147483520.0, 2147483520.0), 0.0, word != word));
+        k = i32(select(clamp(word, -2147483520.0, 2147483520.0), 0.0, scatter_is_nan(word)));
     }
     return select(k, k + extent, k < 0);
 }
 
-fn scatter_reduce(old: f32, new: f32) -> f32 {
+fn scatter_reduce(before: f32, next: f32) -> f32 {
     if (REDUCE == 0u) {
-        return new;
+        return next;
     }
     if (INTEGER == 1u) {
-        let a = bitcast<i32>(old);
-        let b = bitcast<i32>(new);
+        let a = bitcast<i32>(before);
+        let b = bitcast<i32>(next);
         if (REDUCE == 1u) {
             return bitcast<f32>(a + b);
         }
@@ -78,15 +82,17 @@ fn scatter_reduce(old: f32, new: f32) -> f32 {
         return bitcast<f32>(min(a, b));
     }
     if (REDUCE == 1u) {
-        return old + new;
+        return before + next;
     }
     if (REDUCE == 2u) {
-        return old * new;
+        return before * next;
     }
-    if (REDUCE == 3u) {
-        return select(select(old, new, old < new), new, new != new);
+    // Comparisons with NaN are not reliable on every device, so it is told by its bits.
+    if (scatter_is_nan(before)) {
+        return before;
     }
-    return select(select(old, new, new < old), new, new != new);
+    let wins = select(before < next, next < before, REDUCE == 4u);
+    return select(before, next, wins || scatter_is_nan(next));
 }
 
 fn scatter_tile(op: ScatterOp, tile: u32, lane: u32) {

@@ -38,7 +38,7 @@ params! {
 /// The rows of a table that one operand holds: tables beyond a device's binding limit are cut, and one operator per
 /// piece writes the outputs whose rows are in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
+pub struct TableWindow {
     /// Row of the table that is row 0 of the operand.
     pub first: usize,
     /// Rows of the whole table, for negative and outlying indices.
@@ -58,7 +58,7 @@ pub struct Gather {
     /// Extents of the indices.
     pub index_shape: Vec<usize>,
     /// The data is a piece of a table along `axis`. Outputs of other rows are not written (zero in the reference).
-    pub window: Option<Window>,
+    pub window: Option<TableWindow>,
 }
 
 impl Gather {
@@ -67,8 +67,8 @@ impl Gather {
         [&self.shape[..self.axis], &self.index_shape, &self.shape[self.axis + 1..]].concat()
     }
 
-    fn window(&self) -> Window {
-        self.window.unwrap_or(Window { first: 0, total: self.shape[self.axis] })
+    fn window(&self) -> TableWindow {
+        self.window.unwrap_or(TableWindow { first: 0, total: self.shape[self.axis] })
     }
 }
 

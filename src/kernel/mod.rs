@@ -6,6 +6,7 @@
 //! a share of the device changes only how many workers walk the tiles.
 
 mod arg_reduce;
+mod arg_reduce;
 mod contraction;
 mod copy;
 mod cumulative_sum;
@@ -18,7 +19,9 @@ mod gather_elements;
 mod gather_nd;
 mod gemm;
 mod grid_sample;
+mod gru_cell;
 pub mod harness;
+mod lstm_cell;
 mod norm;
 mod onehot;
 mod pad;
@@ -34,6 +37,7 @@ mod scatter_elements;
 mod scatter_nd;
 mod softmax;
 mod stubs;
+mod top_k;
 mod trilu;
 mod walk;
 mod window;
@@ -45,11 +49,14 @@ pub use cumulative_sum::CumulativeSum;
 pub use deconv::Deconv;
 pub use elementwise::{ELEMENTWISE_INPUTS_MAX, ELEMENTWISE_SCALARS_MAX, Elementwise};
 pub use epilogue::{EPILOGUE_OPERANDS_MAX, Epilogue};
+pub use gather::{Gather, TableWindow};
 pub use gather::{Gather, Window as GatherWindow};
 pub use gather_elements::GatherElements;
 pub use gather_nd::GatherNd;
 pub use gemm::{GEMM_BATCH_AXES_MAX, Gemm};
 pub use grid_sample::{GridSample, SampleMode, SamplePadding};
+pub use gru_cell::GruCell;
+pub use lstm_cell::LstmCell;
 pub use norm::Norm;
 pub use onehot::Onehot;
 pub use pad::{Pad, PadMode};
@@ -63,6 +70,7 @@ pub use scatter_elements::ScatterElements;
 pub use scatter_nd::ScatterNd;
 pub use softmax::Softmax;
 pub use stubs::*;
+pub use top_k::{TOP_K_LINE_MAX, TopK};
 pub use trilu::Trilu;
 pub use window::{Padding, Window};
 

@@ -156,7 +156,8 @@ pub(super) fn scatter_launches(
     Ok(launches)
 }
 
-/// One launch for one stretch of the list: views of index and update along it, offsets relative to the tensors'.
+/// One launch for one stretch of the list: views of index and update along it, offsets relative to
+/// the tensors' (below zero, wrapping, where a view runs backwards).
 fn scatter_launch(caps: &DeviceCaps, io: Io, scattering: &Scattering, list: &[View]) -> Result<KernelLaunch, NoKernel> {
     let lines = merge_axes(&scattering.lines);
     let rank = lines[0].shape.len();
@@ -165,6 +166,7 @@ fn scatter_launch(caps: &DeviceCaps, io: Io, scattering: &Scattering, list: &[Vi
     }
     let mut extents = [1; RANK_MAX];
     let mut component_strides = [0; RANK_MAX];
+    // Elements are numbered in row-major order of the components.
     let mut component_weights = [0; RANK_MAX];
     let mut elements = 1usize;
     for (at, &(extent, stride)) in scattering.components.iter().enumerate().rev() {
@@ -178,8 +180,8 @@ fn scatter_launch(caps: &DeviceCaps, io: Io, scattering: &Scattering, list: &[Vi
     let owners = elements.div_ceil(chunk) * n_lines;
     let op = ScatterOp {
         owners: u32::try_from(owners).map_err(|_| NoKernel(format!("{owners} elements are too many")))?,
-        index: (lines[1].offset + list[0].offset) as u32,
-        update: (lines[2].offset + list[1].offset) as u32,
+        index: lines[1].offset.wrapping_add(list[0].offset) as u32,
+        update: lines[2].offset.wrapping_add(list[1].offset) as u32,
         y: lines[0].offset as u32,
         list: list[0].shape[0] as u32,
         chunk: chunk as u32,
