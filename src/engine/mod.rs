@@ -1,3 +1,3 @@
-//! Joins all layers: tenants, the event loop, scenarios.
-
+pub mod device;
 pub mod scenario;
+mod cut;
