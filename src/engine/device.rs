@@ -6,8 +6,7 @@ use crate::hal::wgpu::{self, WgpuDevice};
 use crate::hal::{Device, Unavailable, WallClock};
 
 /// What a device name may be, for help and errors.
-pub const SPECS: &str =
-    "auto, wgpu, wgpu:PART-OF-ADAPTER-NAME, reference, null (cuda… and sim:… are names of devices that this build lacks)";
+pub const SPECS: &str = "auto, wgpu, wgpu:PART-OF-ADAPTER-NAME, reference, null (cuda… and sim:… are names of devices that this build lacks)";
 
 /// Why a device cannot be opened.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
