@@ -1,4 +1,6 @@
-// elu: x, or alpha (e^x - 1) where negative
+// elu: x, or alpha (e^x - 1) where negative; NaN stays
 fn elu(x: f32, alpha: f32) -> f32 {
-    return select(x, alpha * (exp(x) - 1.0), x < 0.0);
+    let near = x + x * x * (0.5 + x * (1.6666667e-1 + x * (4.1666668e-2 + x * (8.3333338e-3 + x * (1.3888889e-3 + x * 1.984127e-4)))));
+    let y = select(exp(x) - 1.0, near, x > -0.5);
+    return select(x, alpha * y, x < 0.0);
 }

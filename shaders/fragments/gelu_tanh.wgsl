@@ -1,6 +1,6 @@
-// gelu_tanh: the tanh approximation of gelu
+// gelu_tanh: the tanh approximation of gelu, x sigmoid(2 z); NaN stays
 fn gelu_tanh(x: f32) -> f32 {
-    let z = 0.7978845608 * (x + 0.044715 * x * x * x);
-    let t = clamp(z, -10.0, 10.0);
-    return 0.5 * x * (2.0 - 2.0 / (exp(2.0 * t) + 1.0));
+    let z = 1.5957691216 * (x + 0.044715 * x * x * x);
+    let e = exp(-abs(z));
+    return x * (select(e, 1.0, z >= 0.0) / (1.0 + e));
 }

@@ -1,4 +1,5 @@
-// hard_swish: x * clamp(x / 6 + 1/2, 0, 1)
+// hard_swish: x times x / 6 + 1/2 between 0 and 1; NaN stays
 fn hard_swish(x: f32) -> f32 {
-    return x * clamp(x / 6.0 + 0.5, 0.0, 1.0);
+    let y = x / 6.0 + 0.5;
+    return x * select(select(y, 0.0, y < 0.0), 1.0, y > 1.0);
 }

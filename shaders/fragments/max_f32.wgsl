@@ -1,4 +1,5 @@
 // max_f32: the larger; NaN wins
 fn max_f32(a: f32, b: f32) -> f32 {
-    return select(select(a, b, a < b), b, b != b);
+    let nan = (bitcast<u32>(b) & 0x7fffffffu) > 0x7f800000u;
+    return select(a, b, a < b || nan);
 }

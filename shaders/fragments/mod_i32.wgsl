@@ -1,6 +1,7 @@
-// mod_i32: remainder with the sign of b
+// mod_i32: remainder with the sign of b; 0 for a divisor of 0
 fn mod_i32(a: i32, b: i32) -> i32 {
-    let d = select(b, 1, b == 0);
+    // A divisor of -1 leaves nothing, and its quotient may overflow.
+    let d = select(b, 1, b == 0 || b == -1);
     let r = a - d * (a / d);
     return select(r, r + d, r != 0 && ((r < 0) != (d < 0)));
 }

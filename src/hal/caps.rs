@@ -98,7 +98,7 @@ pub struct DeviceCaps {
     pub lanes_max: u32,
     /// Compute units (SMs, cores) where known.
     pub compute_units: Option<u32>,
-    /// Lanes of a subgroup where known.
+    /// Lanes of a subgroup, where kernels can use subgroups and all have this one size.
     pub subgroup: Option<u32>,
     /// Completions carry device timestamps for each launch.
     pub timestamps: bool,

@@ -126,29 +126,27 @@ impl Operator for Elementwise {
         let out: Vec<u32> = (0..volume(&self.shape))
             .map(|i| {
                 let x: Vec<u32> = words.iter().zip(&positions).map(|(w, p)| w[p[i]]).collect();
-                self.evaluate(&x)
+                evaluate(&self.chain, &self.scalars, &x)
             })
             .collect();
         vec![HostTensor::from_device_words(self.dtype, &self.shape, &out).expect("a device type")]
     }
 }
 
-impl Elementwise {
-    /// The chain on one element's words.
-    fn evaluate(&self, x: &[u32]) -> u32 {
-        let mut results: Vec<u32> = Vec::new();
-        for step in &self.chain.steps {
-            let args: Vec<u32> = step
-                .args
-                .iter()
-                .map(|arg| match *arg {
-                    ChainArg::Input(i) => x[usize::from(i)],
-                    ChainArg::Scalar(i) => self.scalars[usize::from(i)].to_bits(),
-                    ChainArg::Step(i) => results[usize::from(i)],
-                })
-                .collect();
-            results.push(super::fragments::reference(step.fragment.name, &args));
-        }
-        results.last().copied().unwrap_or_else(|| x[0])
+/// A chain on one element's words.
+pub(super) fn evaluate(chain: &Chain, scalars: &[f32], x: &[u32]) -> u32 {
+    let mut results: Vec<u32> = Vec::new();
+    for step in &chain.steps {
+        let args: Vec<u32> = step
+            .args
+            .iter()
+            .map(|arg| match *arg {
+                ChainArg::Input(i) => x[usize::from(i)],
+                ChainArg::Scalar(i) => scalars[usize::from(i)].to_bits(),
+                ChainArg::Step(i) => results[usize::from(i)],
+            })
+            .collect();
+        results.push(super::fragments::reference(step.fragment.name, &args));
     }
+    results.last().copied().unwrap_or_else(|| x[0])
 }

@@ -63,14 +63,37 @@ pub fn run(
     outputs: &[(DType, Vec<usize>)],
     placement: Placement,
 ) -> Result<Vec<HostTensor>, HarnessError> {
+    run_views(device, operator, inputs, outputs, &[], placement)
+}
+
+/// As [`run`], with operands that lie in memory with their axes in other orders: `orders` has one entry per input and
+/// output (missing ones are row-major), the axes from the outermost in memory to the innermost. The operator sees them
+/// as strided views in their own order of axes.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_views(
+    device: &mut dyn Device,
+    operator: &dyn Operator,
+    inputs: &[HostTensor],
+    outputs: &[(DType, Vec<usize>)],
+    orders: &[&[usize]],
+    placement: Placement,
+) -> Result<Vec<HostTensor>, HarnessError> {
     let tenant = TenantId(u32::MAX);
     let mut images = [vec![POISON; GAP], vec![POISON; GAP]];
+    let mut orders = orders.iter();
     let mut place = |space: Space, tensor: &HostTensor| {
         let image = &mut images[space as usize];
-        let offset = image.len();
-        image.extend(tensor.to_device_words().expect("a device type"));
+        let dense = View::contiguous(0, tensor.shape());
+        let order = orders.next().map_or_else(|| (0..dense.shape.len()).collect(), |order| order.to_vec());
+        let in_memory = tensor.gathered(&dense.permuted(&order));
+        let view = View::contiguous(image.len(), in_memory.shape());
+        image.extend(in_memory.to_device_words().expect("a device type"));
         image.extend([POISON; GAP]);
-        Operand { space, view: View::contiguous(offset, tensor.shape()), dtype: tensor.dtype() }
+        let back: Vec<usize> =
+            (0..order.len()).map(|axis| order.iter().position(|&o| o == axis).expect("an order of axes")).collect();
+        Operand { space, view: view.permuted(&back), dtype: tensor.dtype() }
     };
     let input_operands: Vec<Operand> = inputs
         .iter()
@@ -109,6 +132,7 @@ pub fn run(
         host: Arc::new(NoHost),
         flops: operator.flops(),
         bytes: 0,
+        reason: None,
     };
     let recording = Arc::new(Recording {
         name: "harness".into(),
@@ -145,7 +169,11 @@ fn execute(
         let mut first = 0;
         while first < launch.tiles {
             let end = launch.tiles.min(first + per_slice);
-            let workers = placement.workers.unwrap_or(end - first).clamp(1, end - first).min(65_535);
+            let least = device.caps().quirks.loop_iterations_max.map_or(1, |max| {
+                let tiles = (max / (launch.tile_iterations + 2)).max(1);
+                (end - first).div_ceil(tiles)
+            });
+            let workers = placement.workers.unwrap_or(end - first).clamp(least, end - first).min(65_535);
             let tiles = first..end;
             stages.push(Stage::of(Slice { recording: id, operation: 0, launch: at, tiles, workers }));
             first = end;
@@ -181,7 +209,7 @@ fn check_surroundings(before: &[u32], after: &[u32], outputs: &[Operand]) -> Res
 
 /// The harness only runs kernels.
 #[derive(Debug)]
-struct NoHost;
+pub(super) struct NoHost;
 
 impl HostFn for NoHost {
     fn eval(&self, _inputs: &[HostTensor]) -> Result<Vec<HostTensor>, String> {

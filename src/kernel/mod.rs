@@ -5,13 +5,67 @@
 //! workers without changing a bit of its result. What changes the order of a sum is chosen when a model is loaded;
 //! a share of the device changes only how many workers walk the tiles.
 
+mod arg_reduce;
+mod arg_reduce;
+mod contraction;
+mod copy;
+mod cumulative_sum;
+mod deconv;
 mod elementwise;
+mod epilogue;
 pub mod fragments;
+mod gather;
+mod gather_elements;
+mod gather_nd;
+mod gemm;
+mod grid_sample;
 pub mod harness;
+mod norm;
+mod onehot;
+mod pad;
 mod params;
+mod pool;
+pub mod rates;
+mod reduce;
+mod resize;
+mod resize_axis;
+mod rows;
+mod scatter;
+mod scatter_elements;
+mod scatter_nd;
+mod softmax;
+mod stubs;
+mod trilu;
+mod walk;
+mod window;
 
+pub use arg_reduce::{ArgReduce, Extremum};
+pub use contraction::Contraction;
+pub use copy::Copy;
+pub use cumulative_sum::CumulativeSum;
+pub use deconv::Deconv;
 pub use elementwise::{ELEMENTWISE_INPUTS_MAX, ELEMENTWISE_SCALARS_MAX, Elementwise};
+pub use epilogue::{EPILOGUE_OPERANDS_MAX, Epilogue};
+pub use gather::{Gather, Window as GatherWindow};
+pub use gather_elements::GatherElements;
+pub use gather_nd::GatherNd;
+pub use gemm::{GEMM_BATCH_AXES_MAX, Gemm};
+pub use grid_sample::{GridSample, SampleMode, SamplePadding};
+pub use norm::Norm;
+pub use onehot::Onehot;
+pub use pad::{Pad, PadMode};
 pub use params::KernelFile;
+pub use pool::{Pool, Pooling};
+pub use reduce::{Reduce, Reducer};
+pub use resize::Resize;
+pub use resize_axis::{Coordinates, Nearest, ResizeAxis, ResizeMode};
+pub use scatter::Reduction;
+pub use scatter_elements::ScatterElements;
+pub use scatter_nd::ScatterNd;
+pub use softmax::Softmax;
+pub use stubs::*;
+pub use trilu::Trilu;
+pub use window::{Padding, Window};
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +74,27 @@ use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{DType, HostTensor, View};
 
 /// The kernel files, one line each. Tests translate all of them and compare their parameters with the host's.
-pub const KERNELS: &[KernelFile] = &[elementwise::FILE];
+pub const KERNELS: &[KernelFile] = &[
+    arg_reduce::FILE,
+    copy::FILE,
+    cumulative_sum::FILE,
+    deconv::FILE,
+    elementwise::FILE,
+    gather::FILE,
+    gemm::FILE,
+    grid_sample::FILE,
+    norm::FILE,
+    onehot::FILE,
+    pad::FILE,
+    pool::FILE,
+    rates::COPY_FILE,
+    rates::FMA_FILE,
+    reduce::FILE,
+    resize::FILE,
+    scatter::FILE,
+    softmax::FILE,
+    trilu::FILE,
+];
 
 /// Axes that strided kernels walk at most, after neighbouring axes are merged.
 pub const RANK_MAX: usize = 6;

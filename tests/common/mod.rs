@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod arranged;
+
 use cotenant::hal::{Device, WallClock, wgpu::WgpuDevice};
 use cotenant::tensor::{DType, HostTensor, volume};
 use rand::rngs::StdRng;
@@ -50,5 +52,53 @@ pub fn assert_close(got: &HostTensor, expected: &HostTensor, relative: f64, what
     for (at, (g, e)) in got.iter().zip(&expected).enumerate() {
         let same = g == e || (g.is_nan() && e.is_nan()) || (g - e).abs() <= relative * largest;
         assert!(same, "{what}: element {at} is {g}, expected {e} (largest {largest})");
+    }
+}
+
+/// Runs an operator in several placements on every device and compares with its reference: operands in the arena and in
+/// the weights, in one slice and in three, with one worker and many, dense and arranged at random. Bits do not depend
+/// on slices and workers.
+pub fn check_operator(
+    devices: &mut [Box<dyn Device>],
+    operator: &dyn cotenant::kernel::Operator,
+    inputs: &[HostTensor],
+    relative: f64,
+    rng: &mut StdRng,
+) {
+    use arranged::{Arrangement, run_arranged};
+    use cotenant::kernel::harness::Placement;
+    let expected = operator.reference(inputs);
+    for device in devices {
+        let what = format!("{operator:?} on {}", device.caps().name);
+        let placements = [
+            (Placement { weights: 0, slices: 1, workers: None }, false),
+            (Placement { weights: u32::MAX, slices: 3, workers: Some(1) }, false),
+            (Placement { weights: 0b10, slices: 1, workers: Some(3) }, true),
+            (Placement { weights: 0b01, slices: 3, workers: None }, true),
+        ];
+        let mut first: Option<Vec<HostTensor>> = None;
+        for (placement, arranged) in placements {
+            let mut arrangement = |rank: usize| {
+                if arranged { Arrangement::random(rank, rng) } else { Arrangement::dense(rank) }
+            };
+            let placed: Vec<_> = inputs.iter().map(|t| (t, arrangement(t.shape().len()))).collect();
+            let outputs: Vec<_> =
+                expected.iter().map(|t| (t.dtype(), t.shape().to_vec(), arrangement(t.shape().len()))).collect();
+            let got = run_arranged(device.as_mut(), operator, &placed, &outputs, placement)
+                .unwrap_or_else(|e| panic!("{what}, {placement:?}: {e}"));
+            for (got, expected) in got.iter().zip(&expected) {
+                assert_close(got, expected, relative, &format!("{what}, {placement:?}, {placed:?}"));
+            }
+            let words: Vec<HostTensor> = got;
+            match &first {
+                None => first = Some(words),
+                Some(first) => {
+                    for (a, b) in first.iter().zip(&words) {
+                        let same = a.to_device_words().unwrap() == b.to_device_words().unwrap();
+                        assert!(same, "{what}: bits differ under {placement:?}");
+                    }
+                }
+            }
+        }
     }
 }

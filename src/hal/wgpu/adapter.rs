@@ -84,6 +84,7 @@ fn kind(info: &wgpu::AdapterInfo) -> DeviceKind {
 /// Features that are used where an adapter has them.
 pub(super) fn features(adapter: &wgpu::Adapter) -> wgpu::Features {
     let wanted = wgpu::Features::IMMEDIATES
+        | wgpu::Features::SUBGROUP
         | wgpu::Features::TIMESTAMP_QUERY
         | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS
         | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
@@ -111,7 +112,9 @@ pub(super) fn caps(found: &Found) -> DeviceCaps {
         priority_levels: 1,
         lanes_max: 1,
         compute_units: (kind == DeviceKind::SoftwareGpu).then(cores),
-        subgroup: (info.subgroup_min_size > 0).then_some(info.subgroup_min_size),
+        subgroup: (features(adapter).contains(wgpu::Features::SUBGROUP)
+            && info.subgroup_min_size == info.subgroup_max_size)
+            .then_some(info.subgroup_min_size),
         timestamps: features(adapter).contains(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES),
         f16: adapter.features().contains(wgpu::Features::SHADER_F16),
         limits: Limits {

@@ -1,5 +1,5 @@
-//! Composes a kernel into a complete shader: configured file, its chain of fragments, and a generated entry point that
-//! reads the launch's parameters and walks the tiles.
+//! Composes a kernel into a complete shader: configured file, its chain of fragments, constant loops unrolled, and a
+//! generated entry point that reads the launch's parameters and walks the tiles.
 //!
 //! Bindings, all in group 0: 0 the launch table (words), 1 the weights (read), 2 the arena (read and write). The
 //! immediate data is [`Job`]: where the parameters are in the table and which tiles to walk.
@@ -13,6 +13,7 @@ use naga::{Handle, Module, ScalarKind, Type, TypeInner};
 
 use super::chain;
 use super::link::{self, Functions};
+use super::unroll;
 use crate::hal::{Chain, KernelSpec};
 
 /// The immediate data of a dispatch; the generated entry point declares the same four words.
@@ -42,6 +43,7 @@ pub fn compose(spec: &KernelSpec) -> Result<Module, String> {
     }
     let placed = link::append(&mut module, &kernel, &known)?;
     let tile = format!("{}_tile", spec.name);
+    unroll::unroll(&mut module)?;
     let &handle = placed.get(&tile).ok_or(format!("{}.wgsl has no function {tile}", spec.name))?;
     let driver = parse("driver", &driver(&kernel, &tile, spec.lanes)?)?;
     link::append(&mut module, &driver, &HashMap::from([(tile, handle)]))?;
@@ -55,7 +57,8 @@ pub fn compose(spec: &KernelSpec) -> Result<Module, String> {
 /// # Errors
 /// What naga found, with its causes.
 pub fn validate(module: &Module) -> Result<naga::valid::ModuleInfo, String> {
-    Validator::new(ValidationFlags::all(), Capabilities::IMMEDIATES).validate(module).map_err(|e| e.emit_to_string(""))
+    let capabilities = Capabilities::IMMEDIATES | Capabilities::SUBGROUP;
+    Validator::new(ValidationFlags::all(), capabilities).validate(module).map_err(|e| e.emit_to_string(""))
 }
 
 fn parse(name: &str, text: &str) -> Result<Module, String> {

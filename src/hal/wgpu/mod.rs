@@ -12,6 +12,7 @@ mod link;
 mod pipelines;
 mod staging;
 mod timestamps;
+mod unroll;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -9,7 +9,7 @@ pub fn reference(name: &str, args: &[u32]) -> u32 {
     let int = |v: i32| v as u32;
     let truth = u32::from;
     match name {
-        "neg" => float(-f(0)),
+        "neg" => args[0] ^ 0x8000_0000,
         "abs_f32" => float(f(0).abs()),
         "exp_f32" => float(f(0).exp()),
         "ln" => float(f(0).ln()),
@@ -19,6 +19,10 @@ pub fn reference(name: &str, args: &[u32]) -> u32 {
         "square" => float(f(0) * f(0)),
         "floor_f32" => float(f(0).floor()),
         "ceil_f32" => float(f(0).ceil()),
+        "trunc_f32" => float(f(0).trunc()),
+        "round_half_away" => float(f(0).round()),
+        "exp_m1" => float(f(0).exp_m1()),
+        "ln_1p" => float(f(0).ln_1p()),
         "round_half_even" => float(f(0).round_ties_even()),
         "sign_f32" => float(if f(0) > 0.0 {
             1.0
@@ -30,11 +34,12 @@ pub fn reference(name: &str, args: &[u32]) -> u32 {
         "relu" => float(if f(0) < 0.0 { 0.0 } else { f(0) }),
         "sigmoid" => float(1.0 / (1.0 + (-f(0)).exp())),
         "silu" => float(f(0) / (1.0 + (-f(0)).exp())),
-        "hard_swish" => float(f(0) * (f(0) / 6.0 + 0.5).clamp(0.0, 1.0)),
-        "softplus" => float(if f(0).is_nan() { f(0) } else { (-f(0).abs()).exp().ln_1p() + f(0).max(0.0) }),
+        "hard_swish" => float(f(0) * clamp(f(0) / 6.0 + 0.5, 0.0, 1.0)),
+        "softplus" => float(softplus(f(0))),
+        "mish" => float(f(0) * softplus(f(0)).tanh()),
         "tanh_f32" => float(f(0).tanh()),
         "erf" => float(erf(f(0))),
-        "gelu" => float(0.5 * f(0) * (1.0 + erf(f(0) / std::f64::consts::SQRT_2))),
+        "gelu" => float(0.5 * f(0) * erfc(-f(0) / std::f64::consts::SQRT_2)),
         "gelu_tanh" => {
             let inner = (2.0 / std::f64::consts::PI).sqrt() * (f(0) + 0.044715 * f(0).powi(3));
             float(0.5 * f(0) * (1.0 + inner.tanh()))
@@ -53,6 +58,8 @@ pub fn reference(name: &str, args: &[u32]) -> u32 {
         "identity" => args[0],
         "leaky_relu" => float(if f(0) < 0.0 { f(0) * f(1) } else { f(0) }),
         "elu" => float(if f(0) < 0.0 { f(1) * f(0).exp_m1() } else { f(0) }),
+        "celu" => float(if f(0) < 0.0 { f(1) * (f(0) / f(1)).exp_m1() } else { f(0) }),
+        "selu" => float(f(2) * if f(0) < 0.0 { f(1) * f(0).exp_m1() } else { f(0) }),
         "hard_sigmoid" => float(clamp(f(1) * f(0) + f(2), 0.0, 1.0)),
         "clamp_f32" => float(clamp(f(0), f(1), f(2))),
         "fma_f32" => float(f(0) * f(1) + f(2)),
@@ -64,7 +71,10 @@ pub fn reference(name: &str, args: &[u32]) -> u32 {
         "min_f32" => float(if f(0).is_nan() || f(1).is_nan() { f64::NAN } else { f(0).min(f(1)) }),
         "pow_f32" => float(f(0).powf(f(1))),
         "rem_f32" => float(f(0) % f(1)),
-        "mod_f32" => float(f(0) - f(1) * (f(0) / f(1)).floor()),
+        "mod_f32" => {
+            let r = f(0) % f(1);
+            float(if r != 0.0 && (r < 0.0) != (f(1) < 0.0) { r + f(1) } else { r })
+        }
         "less_f32" => truth(f(0) < f(1)),
         "less_equal_f32" => truth(f(0) <= f(1)),
         "greater_f32" => truth(f(0) > f(1)),
@@ -85,6 +95,17 @@ pub fn reference(name: &str, args: &[u32]) -> u32 {
         "sub_i32" => int(i(0).wrapping_sub(i(1))),
         "mul_i32" => int(i(0).wrapping_mul(i(1))),
         "div_i32" => int(i(0).wrapping_div(divisor(i(1)))),
+        "floor_div_i32" => {
+            let (d, q) = (divisor(i(1)), i(0).wrapping_div(divisor(i(1))));
+            let down = i(0).wrapping_rem(d) != 0 && (i(0) < 0) != (d < 0);
+            int(q - i32::from(down))
+        }
+        "and_i32" => args[0] & args[1],
+        "or_i32" => args[0] | args[1],
+        "xor_i32" => args[0] ^ args[1],
+        "not_i32" => !args[0],
+        "shift_left_i32" => int(i(0).wrapping_shl(args[1])),
+        "shift_right_i32" => int(i(0).wrapping_shr(args[1])),
         "rem_i32" => int(i(0).wrapping_rem(divisor(i(1)))),
         "mod_i32" => {
             let d = divisor(i(1));
@@ -96,7 +117,7 @@ pub fn reference(name: &str, args: &[u32]) -> u32 {
         "neg_i32" => int(i(0).wrapping_neg()),
         "abs_i32" => int(i(0).wrapping_abs()),
         "sign_i32" => int(i(0).signum()),
-        "select_f32" => {
+        "select_f32" | "select_i32" => {
             if args[0] != 0 {
                 args[1]
             } else {
@@ -128,38 +149,51 @@ fn clamp(x: f64, low: f64, high: f64) -> f64 {
     }
 }
 
-/// The error function: Maclaurin series below 3, continued fraction above (Abramowitz and Stegun 7.1.5 and 7.1.14).
+fn softplus(x: f64) -> f64 {
+    // `max` would answer 0 for NaN.
+    (-x.abs()).exp().ln_1p() + if x < 0.0 { 0.0 } else { x }
+}
+
+/// The error function: Maclaurin series below 2, one minus its complement above (Abramowitz and Stegun 7.1.5).
 pub(crate) fn erf(x: f64) -> f64 {
-    let a = x.abs();
-    if a < 3.0 {
-        let (mut term, mut sum) = (x, x);
-        for n in 1..200 {
-            term *= -x * x / f64::from(n);
-            sum += term / f64::from(2 * n + 1);
-            if term.abs() < 1e-18 {
-                break;
-            }
-        }
-        return sum * 2.0 / std::f64::consts::PI.sqrt();
+    if x.abs() > 2.0 {
+        return (1.0 - erfc(x.abs())).copysign(x);
     }
-    if x.is_nan() {
-        return x;
+    let (mut term, mut sum) = (x, x);
+    for n in 1..100 {
+        term *= -x * x / f64::from(n);
+        sum += term / f64::from(2 * n + 1);
     }
-    let mut fraction = a;
-    for n in (1..60).rev() {
-        fraction = a + f64::from(n) / 2.0 / fraction;
+    sum * 2.0 / std::f64::consts::PI.sqrt()
+}
+
+/// The complementary error function: continued fraction above 2 (Abramowitz and Stegun 7.1.14), so that small values
+/// keep their digits.
+pub(crate) fn erfc(x: f64) -> f64 {
+    if x < -2.0 {
+        return 2.0 - erfc(-x);
     }
-    (1.0 - (-a * a).exp() / (fraction * std::f64::consts::PI.sqrt())).copysign(x)
+    if x <= 2.0 || x.is_nan() {
+        return 1.0 - erf(x);
+    }
+    let mut fraction = x;
+    for n in (1..200).rev() {
+        fraction = x + f64::from(n) / 2.0 / fraction;
+    }
+    (-x * x).exp() / (fraction * std::f64::consts::PI.sqrt())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::erf;
+    use super::{erf, erfc};
 
     #[test]
     fn the_error_function_is_that_of_the_tables() {
         for (x, y) in [(0.0, 0.0), (0.5, 0.520_499_877_8), (1.0, 0.842_700_792_9), (3.5, 0.999_999_256_9)] {
             assert!((erf(x) - y).abs() < 1e-9 && (erf(-x) + y).abs() < 1e-9, "erf({x})");
         }
+        assert!((erfc(4.0) / 1.541_725_790_028e-8 - 1.0).abs() < 1e-9);
+        assert!((erfc(2.000_001) - erfc(1.999_999)).abs() < 1e-7);
+        assert!(erf(f64::NAN).is_nan() && erfc(f64::NAN).is_nan());
     }
 }

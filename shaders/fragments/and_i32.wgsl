@@ -1,0 +1,4 @@
+// and_i32: bitwise and
+fn and_i32(a: i32, b: i32) -> i32 {
+    return a & b;
+}

@@ -1,0 +1,4 @@
+// or_i32: bitwise or
+fn or_i32(a: i32, b: i32) -> i32 {
+    return a | b;
+}

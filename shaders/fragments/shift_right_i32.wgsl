@@ -1,0 +1,4 @@
+// shift_right_i32: a >> b with the sign kept, b modulo 32
+fn shift_right_i32(a: i32, b: i32) -> i32 {
+    return a >> (bitcast<u32>(b) & 31u);
+}

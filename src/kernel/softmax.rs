@@ -1,0 +1,105 @@
+//! Softmax and log-softmax over any set of axes.
+
+use std::sync::Arc;
+
+use super::params::{KernelFile, params};
+use super::rows::{Rows, dense_rows};
+use super::{Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, stride_words};
+use crate::hal::{DeviceCaps, KernelSpec};
+use crate::tensor::{HostTensor, volume};
+
+pub(super) const FILE: KernelFile =
+    KernelFile { name: "softmax", source: include_str!("../../shaders/softmax.wgsl"), fields: SoftmaxOp::FIELDS };
+
+params! {
+    struct SoftmaxOp {
+        rows: u32,
+        n: u32,
+        x: u32,
+        y: u32,
+        outer: [u32; RANK_MAX],
+        x_outer: [u32; RANK_MAX],
+        y_outer: [u32; RANK_MAX],
+        inner: [u32; RANK_MAX],
+        x_inner: [u32; RANK_MAX],
+        y_inner: [u32; RANK_MAX],
+    }
+}
+
+/// `exp(x - m) / Σ exp(x - m)` with the row's maximum `m`, or its logarithm; rows lie along `axes`. The output may be
+/// the input's memory. NaN, +inf and rows of -inf give NaN, as the formula does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Softmax {
+    /// Extents of input and output.
+    pub shape: Vec<usize>,
+    /// The axes over which the results sum to one.
+    pub axes: Vec<usize>,
+    /// The logarithm of it instead.
+    pub log: bool,
+}
+
+impl Operator for Softmax {
+    fn kind(&self) -> String {
+        format!("{} over {:?}", if self.log { "log-softmax" } else { "softmax" }, self.axes)
+    }
+
+    fn flops(&self) -> u64 {
+        // Maximum, difference, exponential, sum, scale.
+        5 * volume(&self.shape) as u64
+    }
+
+    fn lower(&self, caps: &DeviceCaps, io: Io) -> Result<Vec<KernelLaunch>, NoKernel> {
+        let (x, y) = (&io.inputs[0], &io.outputs[0]);
+        if y.view.volume() == 0 {
+            return Ok(Vec::new());
+        }
+        let rows = Rows::split(&[x.view.clone(), y.view.clone()], &self.axes)?;
+        // Two passes in steps of four and the last in single steps count as six of four.
+        let lanes = rows.lanes(caps, 6, 4)?;
+        let op = SoftmaxOp {
+            rows: rows.count() as u32,
+            n: rows.len() as u32,
+            x: rows.outer[0].offset as u32,
+            y: rows.outer[1].offset as u32,
+            outer: dims_words(&rows.outer[0]),
+            x_outer: stride_words(&rows.outer[0]),
+            y_outer: stride_words(&rows.outer[1]),
+            inner: dims_words(&rows.inner[0]),
+            x_inner: stride_words(&rows.inner[0]),
+            y_inner: stride_words(&rows.inner[1]),
+        };
+        let kernel = KernelSpec {
+            name: FILE.name,
+            source: FILE.source,
+            consts: vec![
+                ("GROUP", lanes.group),
+                ("OUTER", rows.outer_rank()),
+                ("INNER", rows.inner_rank()),
+                ("IN_WEIGHTS", u32::from(x.space == Space::Weights)),
+                ("LOG", u32::from(self.log)),
+            ],
+            lanes: lanes.lanes,
+            chain: None,
+        };
+        Ok(vec![KernelLaunch {
+            kernel: Arc::new(kernel),
+            params: op.words(),
+            tiles: lanes.tiles(rows.count())?,
+            tile_iterations: lanes.tile_iterations,
+        }])
+    }
+
+    fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {
+        let x = inputs[0].to_f64();
+        let mut y = vec![0f32; x.len()];
+        for row in dense_rows(&self.shape, &self.axes) {
+            let top = row.iter().fold(f64::NEG_INFINITY, |a, &at| if x[at].is_nan() || x[at] > a { x[at] } else { a });
+            let sum: f64 = row.iter().map(|&at| (x[at] - top).exp()).sum();
+            for &at in &row {
+                let v = x[at] - top;
+                y[at] = if self.log { v - sum.ln() } else { v.exp() / sum } as f32;
+            }
+        }
+        vec![HostTensor::from_f32(&self.shape, &y)]
+    }
+}

@@ -1,0 +1,104 @@
+//! The shader files themselves: all parse, declare the parameters that the host writes, and translate to the language
+//! of every graphics interface once composed.
+
+use cotenant::hal::wgpu::compose::{compose, declared_parameters, validate};
+use cotenant::hal::{Chain, ChainArg, ChainStep, Fragment, KernelSpec};
+use cotenant::kernel::{KERNELS, KernelFile, fragments};
+use naga::back::{hlsl, msl, spv};
+
+/// The kernel as its file stands, with the constants that it declares.
+fn spec(file: &KernelFile, chain: Option<Chain>) -> KernelSpec {
+    let line = file.source.lines().find(|l| l.starts_with("const LANES: u32 = ")).expect("a workgroup size");
+    let digits: String = line["const LANES: u32 = ".len()..].chars().take_while(char::is_ascii_digit).collect();
+    KernelSpec { name: file.name, source: file.source, consts: vec![], lanes: digits.parse().expect("a number"), chain }
+}
+
+/// The kernel alone, and where it has a `chain`, with none and with two steps in it.
+fn variants(file: &KernelFile) -> Vec<KernelSpec> {
+    let mut all = vec![spec(file, None)];
+    if file.source.contains("fn chain(") {
+        let steps = vec![
+            ChainStep {
+                fragment: fragments::FMA_F32,
+                args: vec![ChainArg::Input(0), ChainArg::Scalar(0), ChainArg::Scalar(1)],
+            },
+            ChainStep { fragment: fragments::ADD, args: vec![ChainArg::Step(0), ChainArg::Input(0)] },
+        ];
+        all.push(spec(file, Some(Chain { steps })));
+        all.push(spec(file, Some(Chain::default())));
+    }
+    all
+}
+
+/// An elementwise kernel of one fragment.
+fn alone(fragment: &Fragment) -> KernelSpec {
+    let module = naga::front::wgsl::parse_str(fragment.source).unwrap();
+    let (_, function) = module.functions.iter().next().unwrap();
+    let args = (0..function.arguments.len() as u8).map(ChainArg::Scalar).collect();
+    let elementwise = KERNELS.iter().find(|k| k.name == "elementwise").unwrap();
+    spec(elementwise, Some(Chain { steps: vec![ChainStep { fragment: *fragment, args }] }))
+}
+
+#[test]
+fn every_file_parses() {
+    let kernels = KERNELS.iter().map(|k| (k.name, k.source));
+    for (name, source) in kernels.chain(fragments::ALL.iter().map(|f| (f.name, f.source))) {
+        let module =
+            naga::front::wgsl::parse_str(source).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(source)));
+        validate(&module).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(source.starts_with(&format!("// {name}")), "{name}.wgsl begins with its name and what it is");
+    }
+}
+
+#[test]
+fn a_fragment_file_is_one_function_of_its_name() {
+    for fragment in fragments::ALL {
+        let module = naga::front::wgsl::parse_str(fragment.source).unwrap();
+        let names: Vec<_> = module.functions.iter().map(|(_, f)| f.name.clone().unwrap()).collect();
+        assert_eq!(names, [fragment.name]);
+        assert!(module.global_variables.is_empty() && module.entry_points.is_empty(), "{}", fragment.name);
+    }
+}
+
+#[test]
+fn parameters_are_laid_out_alike_on_host_and_device() {
+    for file in KERNELS {
+        let declared = declared_parameters(file.name, file.source).unwrap();
+        let mut offset = 0;
+        let declared: Vec<(String, usize, usize)> = declared
+            .into_iter()
+            .map(|field| {
+                let size = field.words() as usize * 4;
+                offset += size;
+                (field.name.clone(), offset - size, size)
+            })
+            .collect();
+        let host: Vec<(String, usize, usize)> = file.fields.iter().map(|&(n, o, s)| (n.into(), o, s)).collect();
+        assert_eq!(declared, host, "{}: name, offset and size of each field", file.name);
+    }
+}
+
+#[test]
+fn composed_kernels_translate_for_vulkan_metal_and_direct_x() {
+    for spec in KERNELS.iter().flat_map(variants).chain(fragments::ALL.iter().map(alone)) {
+        let label = spec.label();
+        let module = compose(&spec).unwrap_or_else(|e| panic!("{label}: {e}"));
+        let info = validate(&module).unwrap_or_else(|e| panic!("{label}: {e}"));
+        let words = spv::write_vec(&module, &info, &spv::Options::default(), None);
+        assert!(!words.unwrap_or_else(|e| panic!("{label}: SPIR-V: {e}")).is_empty());
+        // Bindings are assigned by wgpu from its layouts; here it is only the language that is tried.
+        let options = msl::Options { fake_missing_bindings: true, lang_version: (2, 4), ..msl::Options::default() };
+        let text = msl::write_string(&module, &info, &options, &msl::PipelineOptions::default());
+        assert!(text.unwrap_or_else(|e| panic!("{label}: Metal: {e}")).0.contains("kernel void"));
+        let mut text = String::new();
+        let options = hlsl::Options {
+            fake_missing_bindings: true,
+            immediates_target: Some(hlsl::BindTarget::default()),
+            ..hlsl::Options::default()
+        };
+        let pipeline = hlsl::PipelineOptions::default();
+        let written = hlsl::Writer::new(&mut text, &options, &pipeline).write(&module, &info, None);
+        written.unwrap_or_else(|e| panic!("{label}: HLSL: {e}"));
+        assert!(text.contains("numthreads"), "{label}");
+    }
+}
