@@ -9,8 +9,8 @@ use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::command::Command;
 use super::{Uploads, region_of};
-use crate::hal::{BufferId, Clock, Device, HalError, Recording, Region, TensorRef, WallClock, eval};
-use crate::tensor::{HostTensor, Nanos, RequestId, TenantId};
+use crate::hal::{BufferId, Clock, HalError, Recording, Region, TensorRef, WallClock, eval};
+use crate::tensor::{Nanos, RequestId, TenantId};
 
 /// Consecutive operators of a recording that the CPU computes.
 #[derive(Debug)]
@@ -22,8 +22,6 @@ pub(super) struct HostRun {
     pub(super) regions: Vec<Region>,
     /// Which of the regions they write.
     written: Vec<bool>,
-    /// Inputs that lie outside the arena (weights), read once; per operator, per input.
-    constants: Vec<Vec<Option<HostTensor>>>,
 }
 
 /// A run to be computed.
@@ -47,29 +45,15 @@ pub(super) struct HostDone {
 }
 
 impl HostRun {
-    /// Plans `operators` and reads their constants.
-    ///
-    /// # Errors
-    /// [`HalError`] when the constants cannot be read.
-    pub(super) fn new(
-        recording: &Arc<Recording>,
-        operators: Range<u32>,
-        device: &mut dyn Device,
-    ) -> Result<HostRun, HalError> {
+    /// Plans `operators`. Their tensors lie in the arena; constants are known to their functions.
+    pub(super) fn new(recording: &Arc<Recording>, operators: Range<u32>) -> HostRun {
         let nodes = &recording.operations[operators.start as usize..operators.end as usize];
-        let in_arena = |t: &&TensorRef| t.buffer == recording.arena;
         let outputs: Vec<Region> = nodes.iter().flat_map(|o| &o.outputs).filter_map(region_of).collect();
-        let inputs = nodes.iter().flat_map(|o| &o.inputs).filter(in_arena).filter_map(region_of);
+        let inputs = nodes.iter().flat_map(|o| &o.inputs).filter_map(region_of);
         let regions = without_overlaps(recording.arena, inputs.chain(outputs.iter().copied()).collect());
-        let touches =
-            |r: &Region| outputs.iter().any(|o| o.offset < r.offset + r.bytes && r.offset < o.offset + o.bytes);
-        let written = regions.iter().map(touches).collect();
-        let mut constants = Vec::new();
-        for node in nodes {
-            let mut constant = |t: &TensorRef| if in_arena(&t) { Ok(None) } else { read(t, device).map(Some) };
-            constants.push(node.inputs.iter().map(&mut constant).collect::<Result<_, _>>()?);
-        }
-        Ok(HostRun { recording: recording.clone(), operators, regions, written, constants })
+        let overlap = |a: &Region, b: &Region| a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
+        let written = regions.iter().map(|r| outputs.iter().any(|o| overlap(o, r))).collect();
+        HostRun { recording: recording.clone(), operators, regions, written }
     }
 
     /// Computes all operators on the bytes of the regions.
@@ -80,58 +64,38 @@ impl HostRun {
         spans: &mut Vec<(u32, Nanos, Nanos)>,
     ) -> Result<Uploads, HalError> {
         let mut image: Vec<Vec<u32>> = reads.iter().map(|bytes| bytemuck::pod_collect_to_vec(bytes)).collect();
-        for (at, operator) in self.operators.clone().enumerate() {
+        for operator in self.operators.clone() {
             let start = clock.now();
-            self.compute_one(operator, &self.constants[at], &mut image)?;
+            self.compute_one(operator, &mut image)?;
             spans.push((operator, start, clock.now()));
         }
         let written = self.regions.iter().zip(&self.written).zip(image).filter(|((_, written), _)| **written);
         Ok(written.map(|((region, _), words)| (*region, bytemuck::cast_slice(&words).to_vec())).collect())
     }
 
-    fn compute_one(
-        &self,
-        operator: u32,
-        constants: &[Option<HostTensor>],
-        image: &mut [Vec<u32>],
-    ) -> Result<(), HalError> {
+    fn compute_one(&self, operator: u32, image: &mut [Vec<u32>]) -> Result<(), HalError> {
         let operation = &self.recording.operations[operator as usize];
         let failed = |reason| HalError::Host { operator: operation.name.clone(), reason };
         let mut inputs = Vec::with_capacity(operation.inputs.len());
-        for (tensor, constant) in operation.inputs.iter().zip(constants) {
-            inputs.push(match constant {
-                Some(value) => value.clone(),
-                None => {
-                    let (place, local) = self.place(tensor);
-                    eval::gather(&local, place.map_or(&[], |p| &image[p])).map_err(failed)?
-                }
-            });
+        for tensor in &operation.inputs {
+            let words = self.place(tensor).map_or(&[][..], |(at, words)| &image[at][words]);
+            inputs.push(eval::gather(tensor, words).map_err(failed)?);
         }
         let outputs = eval::eval(operation, &inputs)?;
         for (tensor, value) in operation.outputs.iter().zip(&outputs) {
-            let (place, local) = self.place(tensor);
-            eval::scatter(&local, value, place.map_or(&mut [], |p| &mut image[p])).map_err(failed)?;
+            let words = self.place(tensor).map_or(&mut [][..], |(at, words)| &mut image[at][words]);
+            eval::scatter(tensor, value, words).map_err(failed)?;
         }
         Ok(())
     }
 
-    /// The region that holds `tensor` and the tensor's place in it; none for empty tensors.
-    fn place(&self, tensor: &TensorRef) -> (Option<usize>, TensorRef) {
-        let mut local = tensor.clone();
-        let Some(region) = region_of(tensor) else { return (None, local) };
+    /// The region that holds `tensor`, and the words of it that do; none for empty tensors.
+    fn place(&self, tensor: &TensorRef) -> Option<(usize, Range<usize>)> {
+        let region = region_of(tensor)?;
         let at = self.regions.partition_point(|r| r.offset + r.bytes <= region.offset);
-        local.view.offset -= (self.regions[at].offset / 4) as usize;
-        (Some(at), local)
+        let first = (region.offset - self.regions[at].offset) as usize / 4;
+        Some((at, first..first + region.bytes as usize / 4))
     }
-}
-
-/// Reads a tensor now; for loading.
-fn read(tensor: &TensorRef, device: &mut dyn Device) -> Result<HostTensor, HalError> {
-    let mut local = tensor.clone();
-    local.view.offset -= tensor.view.extent().0;
-    let bytes = region_of(tensor).map(|region| device.read(region)).transpose()?.unwrap_or_default();
-    let words: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes);
-    eval::gather(&local, &words).map_err(|reason| HalError::Host { operator: "constant".into(), reason })
 }
 
 /// The union of regions of one buffer, in order.

@@ -24,7 +24,7 @@ pub enum OpenError {
 
 /// Opens the device called `spec`, dating its completions on `clock`.
 ///
-/// `auto` is the first hardware adapter, else the first software adapter, else the reference device: it always opens.
+/// `auto` is the first hardware adapter, else a software adapter, else the reference device: it always opens.
 ///
 /// # Errors
 /// [`OpenError`].
@@ -58,7 +58,10 @@ pub fn open_all(clock: WallClock) -> Vec<Result<Box<dyn Device>, OpenError>> {
 }
 
 fn best(clock: WallClock) -> Box<dyn Device> {
-    for found in wgpu::find() {
+    let mut adapters = wgpu::find();
+    // Of the software adapters, lavapipe computes two to three times as fast as SwiftShader.
+    adapters.sort_by_key(|f| f.is_software() && !f.answers_to("lavapipe"));
+    for found in adapters {
         match WgpuDevice::open(&found, clock) {
             Ok(device) => return Box::new(device),
             Err(error) => tracing::warn!("{error}"),

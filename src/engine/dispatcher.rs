@@ -180,8 +180,8 @@ impl Dispatcher {
         let compiled = compile(&mut *self.device, id).map_err(|source| LoadError::Model { tenant: name(), source })?;
         let lowered = self.now();
         let mut pipelines = Vec::new();
-        let installed = self.install(&compiled.recording, |device, done, total, kernel| {
-            pipelines.push((kernel.to_string(), device));
+        let installed = self.install(&compiled.recording, |at, done, total, kernel| {
+            pipelines.push((kernel.to_string(), at));
             let _ = reply.try_send(LoadReply::Compiling(done, total, kernel.into()));
         });
         let (recording, plan) = match installed {
@@ -198,7 +198,7 @@ impl Dispatcher {
             recorder.add_tenant(&shared, spec.class, spec.slo);
             recorder.compiled(id, "lower and upload", started, lowered);
             let ends = pipelines.iter().skip(1).map(|(_, at)| *at).chain([end]);
-            for ((kernel, from), to) in pipelines.iter().zip(ends) {
+            for ((kernel, from), to) in pipelines.iter().zip(ends).filter(|((kernel, _), _)| !kernel.is_empty()) {
                 recorder.compiled(id, kernel, *from, to);
             }
         }
@@ -228,7 +228,7 @@ impl Dispatcher {
             progress(crate::hal::Clock::now(&clock), done, total, kernel);
         };
         let id = self.device.install(recording.clone(), &mut note)?;
-        match Plan::new(recording, &mut *self.device) {
+        match Plan::new(recording, self.device.caps()) {
             Ok(plan) => Ok((id, plan)),
             Err(error) => {
                 self.device.uninstall(id);

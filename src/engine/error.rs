@@ -5,7 +5,7 @@ use super::device::OpenError;
 use crate::graph::GraphError;
 use crate::hal::HalError;
 use crate::service::policy::PolicyError;
-use crate::tensor::{DType, TensorError, show_shape};
+use crate::tensor::{DType, show_shape};
 
 /// Why an engine does not start.
 #[derive(Debug, thiserror::Error)]
@@ -94,14 +94,14 @@ pub enum InferError {
         found_shape: Vec<usize>,
     },
     /// A value of an input cannot be held on the device.
-    #[error("tenant {tenant:?}: input {input:?}: {source}")]
+    #[error("tenant {tenant:?}: input {input:?}: {reason}")]
     InputValue {
         /// The tenant's name.
         tenant: String,
         /// The input's name.
         input: String,
-        /// Which value.
-        source: TensorError,
+        /// Which value, and why.
+        reason: String,
     },
     /// An input that became a constant when the model was loaded was given another value.
     #[error(

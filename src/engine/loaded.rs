@@ -8,7 +8,7 @@ use super::cpu_nodes::HostRun;
 use super::cut::{Cut, cut};
 use super::request::Request;
 use super::tenant::TenantShared;
-use crate::hal::{BufferId, Device, HalError, Recording, RecordingId};
+use crate::hal::{BufferId, DeviceCaps, HalError, Recording, RecordingId};
 use crate::service::{Class, RequestView, TenantView};
 use crate::tensor::Nanos;
 
@@ -60,22 +60,22 @@ impl Plan {
     /// Cuts every launch and plans the CPU nodes.
     ///
     /// # Errors
-    /// [`HalError`] when a launch cannot be cut for this device or constants cannot be read.
-    pub(super) fn new(recording: &Arc<Recording>, device: &mut dyn Device) -> Result<Plan, HalError> {
+    /// [`HalError`] when a launch cannot be cut for this device.
+    pub(super) fn new(recording: &Arc<Recording>, caps: &DeviceCaps) -> Result<Plan, HalError> {
         let operations = &recording.operations;
         let mut steps = Vec::with_capacity(operations.len());
         while let Some(operation) = operations.get(steps.len()) {
             if !operation.on_cpu() {
                 let mut cuts = Vec::new();
                 for (at, launch) in (0..).zip(&operation.launches) {
-                    cuts.extend(cut(launch, device.caps())?.into_iter().map(|c| (at, c)));
+                    cuts.extend(cut(launch, caps)?.into_iter().map(|c| (at, c)));
                 }
                 steps.push(Step::Launches(cuts));
                 continue;
             }
             let first = steps.len();
             let n = operations[first..].iter().take_while(|o| o.on_cpu()).count();
-            let run = HostRun::new(recording, first as u32..(first + n) as u32, device)?;
+            let run = HostRun::new(recording, first as u32..(first + n) as u32);
             steps.push(Step::Host(Arc::new(run)));
             steps.extend((1..n).map(|_| Step::WithinHost));
         }

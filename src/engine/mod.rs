@@ -34,7 +34,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::graph::{self, Graph};
-use crate::hal::{Clock, Counters, Device, DeviceCaps, Region, TensorRef, WallClock};
+use crate::hal::{Clock, Counters, Device, DeviceCaps, Region, TensorRef, WallClock, eval};
 use crate::service::policy;
 use crate::tensor::{Nanos, TenantId};
 use crate::timeline::{ClockKind, DeviceInfo, RunInfo, Timeline};
@@ -101,7 +101,7 @@ pub enum LoadStage<'a> {
         done: usize,
         /// In all.
         total: usize,
-        /// The one that comes next.
+        /// The one that comes next; empty at the end.
         kernel: &'a str,
     },
 }
@@ -354,8 +354,7 @@ impl Drop for Engine {
     }
 }
 
-/// The bytes between a tensor's first and last element; none for empty tensors.
+/// The bytes that a tensor lies in; none for empty tensors.
 fn region_of(tensor: &TensorRef) -> Option<Region> {
-    let (first, end) = tensor.view.extent();
-    (first < end).then(|| Region { buffer: tensor.buffer, offset: first as u64 * 4, bytes: (end - first) as u64 * 4 })
+    Some(eval::region(tensor)).filter(|region| region.bytes > 0)
 }

@@ -7,9 +7,9 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use super::command::Command;
 use super::pending::{self, Pending};
 use super::request::{Request, Sink};
-use super::{InferError, Uploads};
+use super::{InferError, Uploads, region_of};
 use crate::graph::{LoadOptions, MemoryUse, ModelSource, Port};
-use crate::hal::{Clock, Recording, Region, WallClock, eval};
+use crate::hal::{Clock, HalError, Recording, Region, TensorRef, WallClock, eval};
 use crate::service::Class;
 use crate::tensor::{HostTensor, Nanos, TenantId, show_shape};
 
@@ -136,9 +136,8 @@ impl TenantShared {
             n if n == expected.len() => inputs.iter().collect(),
             n if n == expected.len() + self.fixed.len() => self.without_fixed(inputs)?,
             found => {
-                let port = |(name, t): &(String, crate::hal::TensorRef)| {
-                    format!("{name} {} {}", t.dtype, show_shape(&t.view.shape))
-                };
+                let port =
+                    |(name, t): &(String, TensorRef)| format!("{name} {} {}", t.dtype, show_shape(&t.view.shape));
                 return Err(InferError::InputCount {
                     tenant: self.name.clone(),
                     expected: expected.len(),
@@ -159,20 +158,12 @@ impl TenantShared {
                     found_shape: value.shape().to_vec(),
                 });
             }
-            let words = value.to_device_words().map_err(|source| InferError::InputValue {
+            let bytes = eval::encode(tensor, value).map_err(|reason| InferError::InputValue {
                 tenant: self.name.clone(),
                 input: name.clone(),
-                source,
+                reason,
             })?;
-            assert!(tensor.view.is_contiguous(), "inputs lie row-major without gaps");
-            if !words.is_empty() {
-                let region = Region {
-                    buffer: tensor.buffer,
-                    offset: tensor.view.offset as u64 * 4,
-                    bytes: words.len() as u64 * 4,
-                };
-                uploads.push((region, bytemuck::cast_slice(&words).to_vec()));
-            }
+            uploads.extend(region_of(tensor).map(|region| (region, bytes)));
         }
         Ok(uploads)
     }
@@ -190,22 +181,17 @@ impl TenantShared {
 
     /// The parts of device memory that hold the outputs; one for each output that is not empty.
     pub(super) fn output_regions(&self) -> impl Iterator<Item = Region> + '_ {
-        self.recording.outputs.iter().filter_map(|(_, tensor)| super::region_of(tensor))
+        self.recording.outputs.iter().filter_map(|(_, tensor)| region_of(tensor))
     }
 
     /// The outputs, from the bytes of [`TenantShared::output_regions`].
     pub(super) fn outputs_from(&self, reads: &[Vec<u8>]) -> Result<Vec<HostTensor>, InferError> {
         let mut reads = reads.iter();
-        let mut output = |(name, tensor): &(String, crate::hal::TensorRef)| {
-            let words: Vec<u32> = match super::region_of(tensor) {
-                Some(_) => reads.next().map_or(Vec::new(), |bytes| bytemuck::pod_collect_to_vec(bytes)),
-                None => Vec::new(),
-            };
-            let mut local = tensor.clone();
-            local.view.offset -= tensor.view.extent().0;
-            eval::gather(&local, &words).map_err(|reason| InferError::Device {
+        let mut output = |(name, tensor): &(String, TensorRef)| {
+            let bytes = region_of(tensor).and_then(|_| reads.next()).map_or(&[][..], Vec::as_slice);
+            eval::decode(tensor, bytes).map_err(|reason| InferError::Device {
                 tenant: self.name.clone(),
-                source: crate::hal::HalError::Host { operator: format!("output {name}"), reason },
+                source: HalError::Host { operator: format!("output {name}"), reason },
             })
         };
         self.recording.outputs.iter().map(&mut output).collect()
@@ -279,6 +265,6 @@ impl Drop for Loaded {
     }
 }
 
-fn ports(tensors: &[(String, crate::hal::TensorRef)]) -> Vec<Port> {
+fn ports(tensors: &[(String, TensorRef)]) -> Vec<Port> {
     tensors.iter().map(|(name, t)| Port { name: name.clone(), dtype: t.dtype, shape: t.view.shape.clone() }).collect()
 }

@@ -54,6 +54,7 @@ fn chain(operators: &str) -> Compile {
             host: Arc::new(AddOne),
             flops: 4,
             bytes: 32,
+            reason: None,
         };
         let recording = Recording {
             name: "chain".into(),
