@@ -1,0 +1,357 @@
+//! The engine on devices without a GPU, with recordings made by hand. What needs models is in `tests/engine.rs`.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use super::command::Compile;
+use super::*;
+use crate::graph::{Compiled, GraphError, MemoryUse};
+use crate::hal::{
+    Completion, HalError, HostFn, InstallProgress, KernelSpec, LaneId, LaneSpec, Launch, Operation, Recording,
+    RecordingId, Submission, SubmissionId, Wait,
+};
+use crate::tensor::{DType, HostTensor, View};
+
+/// Adds one to each element. Fails on a negative first element, panics at 1000.
+#[derive(Debug)]
+struct AddOne;
+
+impl HostFn for AddOne {
+    fn eval(&self, inputs: &[HostTensor]) -> Result<Vec<HostTensor>, String> {
+        let x = inputs[0].to_f32();
+        if x[0] < 0.0 {
+            return Err("a negative number".into());
+        }
+        assert!(x[0] < 1000.0, "too large");
+        Ok(vec![HostTensor::from_f32(inputs[0].shape(), &x.iter().map(|v| v + 1.0).collect::<Vec<_>>())])
+    }
+}
+
+/// A chain of operators that each add one to four numbers: `L` has a launch, `C` is a CPU node.
+fn chain(operators: &str) -> Compile {
+    let operators = operators.to_string();
+    Box::new(move |device, tenant| {
+        let arena_bytes = 32 * (operators.len() as u64 + 1);
+        let alloc = |device: &mut dyn Device, bytes| {
+            device.alloc(tenant, bytes).map_err(|source| GraphError::Device { model: "chain".into(), source })
+        };
+        let weights = alloc(device, 4)?;
+        let arena = alloc(device, arena_bytes).inspect_err(|_| device.free(weights))?;
+        let tensor = |at: usize| TensorRef { buffer: arena, view: View::contiguous(at * 8, &[4]), dtype: DType::F32 };
+        let kernel = KernelSpec { name: "add_one", source: "", consts: vec![], lanes: 8, chain: None };
+        let launch =
+            Launch { kernel: Arc::new(kernel), params: vec![], tiles: 4, workers: 4, tile_iterations: 1, weights };
+        let operation = |(at, kind): (usize, char)| Operation {
+            name: format!("add {at}"),
+            kind: "add one".into(),
+            inputs: vec![tensor(at)],
+            outputs: vec![tensor(at + 1)],
+            deps: at.checked_sub(1).map(|d| d as u32).into_iter().collect(),
+            launches: if kind == 'L' { vec![launch.clone()] } else { vec![] },
+            host: Arc::new(AddOne),
+            flops: 4,
+            bytes: 32,
+            reason: None,
+        };
+        let recording = Recording {
+            name: "chain".into(),
+            tenant,
+            arena,
+            operations: operators.chars().enumerate().map(operation).collect(),
+            inputs: vec![("x".into(), tensor(0))],
+            outputs: vec![("y".into(), tensor(operators.len()))],
+        };
+        Ok(Compiled { recording: Arc::new(recording), buffers: vec![weights, arena], memory: MemoryUse::default() })
+    })
+}
+
+fn spec(name: &str) -> TenantSpec {
+    TenantSpec::new(name, "zoo:made by hand")
+}
+
+fn load(engine: &Engine, name: &str, operators: &str) -> Tenant {
+    engine.install(spec(name), chain(operators), Vec::new(), &mut |_| {}).unwrap()
+}
+
+fn x(first: f32) -> Vec<HostTensor> {
+    vec![HostTensor::from_f32(&[4], &[first, 2.0, 3.0, f32::NAN])]
+}
+
+fn first(response: Response) -> f32 {
+    response.outputs[0].to_f32()[0]
+}
+
+fn ask(tenant: &Tenant, value: f32) -> f32 {
+    first(tenant.infer(x(value)).unwrap().wait().unwrap())
+}
+
+#[test]
+fn operators_run_in_order_on_the_device_and_on_the_cpu() {
+    let engine = Engine::open("reference").unwrap();
+    for (operators, expected) in
+        [("L", 1.0), ("LLLLL", 5.0), ("C", 1.0), ("CCC", 3.0), ("LCL", 3.0), ("CLLCCLC", 7.0), ("", 0.0)]
+    {
+        let tenant = load(&engine, operators, operators);
+        assert_eq!(ask(&tenant, 0.0), expected, "{operators}");
+        let response = tenant.infer(x(5.0)).unwrap().wait().unwrap();
+        assert!(response.outputs[0].to_f32()[3].is_nan(), "NaN passes through");
+        assert!(response.arrival <= response.started && response.started <= response.finished);
+    }
+}
+
+#[test]
+fn many_requests_of_many_tenants_are_answered_rightly_under_every_policy() {
+    for policy in crate::service::policy::POLICIES {
+        let engine = Engine::builder().device("reference").policy(policy.name).start().unwrap();
+        let tenants =
+            ["LLLL", "LCL", "CC", "LLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLL"].map(|o| (load(&engine, o, o), o));
+        let mut pending = Vec::new();
+        for k in 0..20 {
+            for (tenant, operators) in &tenants {
+                pending.push((tenant.infer(x(k as f32)).unwrap(), k as f32 + operators.len() as f32));
+            }
+        }
+        for (answer, expected) in pending {
+            assert_eq!(first(answer.wait().unwrap()), expected, "{}", policy.name);
+        }
+    }
+}
+
+#[test]
+fn a_failing_operator_fails_its_request_and_no_other() {
+    let engine = Engine::open("reference").unwrap();
+    for operators in ["LLLL", "LCL"] {
+        let bad = load(&engine, "bad", operators);
+        let good = load(&engine, "good", "LLLL");
+        let mut pending = Vec::new();
+        for k in 0..10 {
+            pending.push((bad.infer(x(-3.0)).unwrap(), None));
+            pending.push((good.infer(x(k as f32)).unwrap(), Some(k as f32 + 4.0)));
+            pending.push((bad.infer(x(k as f32)).unwrap(), Some((k + operators.len()) as f32)));
+        }
+        for (answer, expected) in pending {
+            match (answer.wait(), expected) {
+                (Ok(response), Some(expected)) => assert_eq!(first(response), expected),
+                (Err(error), None) => {
+                    let message = error.to_string();
+                    assert!(message.contains("\"bad\"") && message.contains("a negative number"), "{message}");
+                }
+                (got, expected) => panic!("{got:?}, expected {expected:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_panic_in_an_operator_is_an_error_of_its_request() {
+    let engine = Engine::open("reference").unwrap();
+    let tenant = load(&engine, "t", "CL");
+    let error = tenant.infer(x(1000.0)).unwrap().wait().unwrap_err();
+    assert!(error.to_string().contains("panicked"), "{error}");
+    assert_eq!(ask(&tenant, 1.0), 3.0);
+}
+
+#[test]
+fn inputs_that_do_not_fit_are_refused_with_what_was_found_and_what_is_expected() {
+    let engine = Engine::open("null").unwrap();
+    let tenant = load(&engine, "t", "L");
+    let check = |inputs: Vec<HostTensor>, expected: &str| {
+        assert_eq!(tenant.infer(inputs).unwrap_err().to_string(), format!("tenant \"t\": {expected}"));
+    };
+    check(vec![], "0 inputs were given, the model takes 1: x f32 4");
+    check(vec![HostTensor::zeros(DType::F32, &[2, 2])], "input \"x\" is f32 2x2, the model takes f32 4");
+    check(vec![HostTensor::zeros(DType::F64, &[4])], "input \"x\" is f64 4, the model takes f32 4");
+    assert_eq!(engine.stats().unwrap().tenants[0].open, 0, "a refused request takes no place");
+}
+
+#[test]
+fn fixed_inputs_may_be_given_again_or_left_out_but_not_changed() {
+    let engine = Engine::open("reference").unwrap();
+    let rate = |v| HostTensor::from_i64(&[], &[v]);
+    let fixed = vec![(0, "rate".to_string(), Arc::new(rate(16_000)))];
+    let tenant = engine.install(spec("t"), chain("L"), fixed, &mut |_| {}).unwrap();
+    let with = |v| vec![rate(v), x(1.0).remove(0)];
+    assert_eq!(ask(&tenant, 1.0), 2.0);
+    assert_eq!(first(tenant.infer(with(16_000)).unwrap().wait().unwrap()), 2.0);
+    assert!(matches!(tenant.infer(with(8_000)), Err(InferError::FixedInput { input, .. }) if input == "rate"));
+}
+
+#[test]
+fn a_full_queue_turns_requests_away_and_empties_again() {
+    let engine = Engine::open("reference").unwrap();
+    let spec = TenantSpec { queue_max: 2, ..spec("t") };
+    let tenant = engine.install(spec, chain("L"), Vec::new(), &mut |_| {}).unwrap();
+    // Places are given back when requests end, so some of many are turned away and those accepted are answered.
+    let accepted: Vec<_> = (0..1000).filter_map(|k| tenant.infer(x(k as f32 / 2.0)).ok()).collect();
+    assert!(accepted.len() < 1000);
+    let rejected = 1000 - accepted.len() as u64;
+    assert!(accepted.into_iter().all(|a| a.wait().is_ok()));
+    assert_eq!(ask(&tenant, 0.0), 1.0);
+    assert_eq!(engine.stats().unwrap().tenants[0].rejected, rejected);
+}
+
+#[test]
+fn a_load_that_fails_leaves_nothing_behind() {
+    let engine = Engine::open("reference").unwrap();
+    let limited = TenantSpec { memory_limit_bytes: Some(100), ..spec("large") };
+    let error = engine.install(limited, chain("LLLLL"), Vec::new(), &mut |_| {}).unwrap_err().to_string();
+    assert!(error.contains("\"large\"") && error.contains("limit of 100 bytes"), "{error}");
+    assert!(engine.stats().unwrap().tenants.is_empty());
+    assert_eq!(ask(&load(&engine, "small", "L"), 0.0), 1.0);
+}
+
+#[test]
+fn a_tenant_goes_with_its_last_handle_and_others_stay() {
+    let engine = Engine::open("reference").unwrap();
+    let (one, two) = (load(&engine, "one", "L"), load(&engine, "two", "LL"));
+    let clone = one.clone();
+    drop(one);
+    assert_eq!(ask(&clone, 0.0), 1.0);
+    let open = clone.infer(x(0.0)).unwrap();
+    drop(clone);
+    assert!(matches!(open.wait(), Ok(_) | Err(InferError::TenantGone { .. })));
+    assert_eq!(engine.stats().unwrap().tenants.len(), 1);
+    assert_eq!(ask(&two, 0.0), 2.0);
+}
+
+#[test]
+fn an_answer_nobody_waits_for_is_no_harm() {
+    let engine = Engine::open("reference").unwrap();
+    let tenant = load(&engine, "t", "LCL");
+    (0..10).for_each(|k| drop(tenant.infer(x(k as f32)).unwrap()));
+    assert_eq!(ask(&tenant, 0.0), 3.0);
+}
+
+#[test]
+fn the_end_of_the_engine_ends_all_requests() {
+    let engine = Engine::open("reference").unwrap();
+    let tenant = load(&engine, "t", "LLL");
+    let open: Vec<_> = (0..50).map(|_| tenant.infer(x(0.0)).unwrap()).collect();
+    drop(engine);
+    for answer in open {
+        assert!(matches!(answer.wait(), Ok(_) | Err(InferError::EngineGone { .. })));
+    }
+    assert!(matches!(tenant.infer(x(0.0)), Err(InferError::EngineGone { .. })));
+}
+
+#[test]
+fn an_answer_can_be_awaited_without_a_runtime() {
+    struct Flag(AtomicBool, AtomicUsize);
+    impl Wake for Flag {
+        fn wake(self: Arc<Self>) {
+            self.1.fetch_add(1, Ordering::SeqCst);
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+    let engine = Engine::open("reference").unwrap();
+    let tenant = load(&engine, "t", "LCL");
+    let flag = Arc::new(Flag(AtomicBool::new(true), AtomicUsize::new(0)));
+    let waker = Waker::from(flag.clone());
+    let mut pending = tenant.infer(x(4.0)).unwrap();
+    let response = loop {
+        while !flag.0.swap(false, Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+        if let Poll::Ready(response) = Pin::new(&mut pending).poll(&mut Context::from_waker(&waker)) {
+            break response.unwrap();
+        }
+    };
+    assert_eq!(first(response), 7.0);
+    assert!(flag.1.load(Ordering::SeqCst) <= 1, "woken once");
+    assert_eq!(first(pollster::block_on(tenant.infer(x(0.0)).unwrap()).unwrap()), 3.0);
+}
+
+#[test]
+fn the_steady_state_makes_nothing_on_the_device() {
+    let engine = Engine::open("reference").unwrap();
+    let tenant = load(&engine, "t", "LLLL");
+    let before = engine.stats().unwrap().counters;
+    (0..20).for_each(|_| assert_eq!(ask(&tenant, 0.0), 4.0));
+    let after = engine.stats().unwrap().counters;
+    assert_eq!((before.buffers, before.pipelines), (after.buffers, after.pipelines));
+    assert_eq!(after.submissions - before.submissions, 20, "a tenant alone takes one submission per request");
+}
+
+#[test]
+fn a_timeline_shows_loads_launches_cpu_nodes_and_requests() {
+    use crate::timeline::{Category, Event, InstantKind};
+    let engine = Engine::builder().device("reference").timeline(1000).start().unwrap();
+    let tenant = load(&engine, "t", "LLC");
+    ask(&tenant, 0.0);
+    let timeline = engine.timeline().unwrap().unwrap();
+    let spans = |category| timeline.events().filter(|e| matches!(e, Event::Span(s) if s.category == category)).count();
+    assert_eq!(spans(Category::Kernel), 2);
+    assert_eq!(spans(Category::CpuNode), 1);
+    assert_eq!(spans(Category::Request), 1);
+    assert!(spans(Category::Compile) > 0);
+    let arrivals = timeline.events().filter(|e| matches!(e, Event::Instant(i) if i.kind == InstantKind::Arrival));
+    assert_eq!(arrivals.count(), 1);
+}
+
+#[test]
+fn a_lost_device_fails_what_is_open_and_what_comes() {
+    let clock = WallClock::start();
+    let device = Fragile { inner: device::open("null", clock).unwrap(), submissions_left: 3 };
+    let engine = Engine::builder().start_on(clock, Box::new(device)).unwrap();
+    let tenant = load(&engine, "t", "L");
+    let answers: Vec<_> = (0..10).map(|_| tenant.infer(x(0.0)).unwrap().wait()).collect();
+    assert_eq!(answers.iter().filter(|a| a.is_ok()).count(), 3);
+    let error = answers[9].as_ref().unwrap_err().to_string();
+    assert!(error.contains("the device is lost: unplugged"), "{error}");
+    assert!(engine.install(spec("late"), chain("L"), Vec::new(), &mut |_| {}).is_err());
+}
+
+/// A device that is lost after some submissions.
+struct Fragile {
+    inner: Box<dyn Device>,
+    submissions_left: u32,
+}
+
+impl Device for Fragile {
+    fn caps(&self) -> &DeviceCaps {
+        self.inner.caps()
+    }
+    fn clock(&self) -> &dyn Clock {
+        self.inner.clock()
+    }
+    fn limit_memory(&mut self, tenant: TenantId, bytes_max: Option<u64>) {
+        self.inner.limit_memory(tenant, bytes_max);
+    }
+    fn alloc(&mut self, tenant: TenantId, bytes: u64) -> Result<crate::hal::BufferId, HalError> {
+        self.inner.alloc(tenant, bytes)
+    }
+    fn free(&mut self, buffer: crate::hal::BufferId) {
+        self.inner.free(buffer);
+    }
+    fn write(&mut self, region: Region, bytes: &[u8]) -> Result<(), HalError> {
+        self.inner.write(region, bytes)
+    }
+    fn read(&mut self, region: Region) -> Result<Vec<u8>, HalError> {
+        self.inner.read(region)
+    }
+    fn install(&mut self, recording: Arc<Recording>, progress: InstallProgress) -> Result<RecordingId, HalError> {
+        self.inner.install(recording, progress)
+    }
+    fn uninstall(&mut self, recording: RecordingId) {
+        self.inner.uninstall(recording);
+    }
+    fn lane(&mut self, spec: &LaneSpec) -> Result<LaneId, HalError> {
+        self.inner.lane(spec)
+    }
+    fn submit(&mut self, lane: LaneId, submission: Submission) -> Result<SubmissionId, HalError> {
+        if self.submissions_left == 0 {
+            return Err(HalError::DeviceLost("unplugged".into()));
+        }
+        self.submissions_left -= 1;
+        self.inner.submit(lane, submission)
+    }
+    fn poll(&mut self, wait: Wait, out: &mut Vec<Completion>) -> Result<(), HalError> {
+        self.inner.poll(wait, out)
+    }
+    fn counters(&self) -> Counters {
+        self.inner.counters()
+    }
+}
