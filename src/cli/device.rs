@@ -31,6 +31,15 @@ pub struct Opened {
     pub note: Option<String>,
 }
 
+impl Opened {
+    /// Says on stderr what there is to know about the choice.
+    pub fn tell(&self) {
+        if let Some(note) = &self.note {
+            super::complain(note);
+        }
+    }
+}
+
 /// What a device name asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Spec {

@@ -51,7 +51,7 @@ pub fn run(_args: &Args) -> Result<Devices, CliError> {
 }
 
 impl Report for Devices {
-    fn json(&self) -> serde_json::Result<serde_json::Value> {
+    fn json(&self) -> serde_json::Result<String> {
         to_json(self)
     }
 

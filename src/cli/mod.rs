@@ -4,10 +4,16 @@
 //! `--json` prints exactly one document on stdout; tables go to stdout, notes, logs and progress bars to stderr. The
 //! names here are fixed, so that scripts can rely on them. Nothing here computes: commands call the layers below.
 
+mod case;
+mod check;
+mod compare;
 mod device;
 mod devices;
 mod error;
+mod model;
+mod onnx_head;
 mod report;
+mod session;
 mod table;
 
 use std::io::{self, IsTerminal, Write};
@@ -34,12 +40,14 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Devices(devices::Args),
+    Check(check::Args),
 }
 
 impl Command {
     fn run(&self) -> Result<Box<dyn Report>, CliError> {
         Ok(match self {
             Command::Devices(args) => Box::new(devices::run(args)?),
+            Command::Check(args) => Box::new(check::run(args)?),
         })
     }
 }
@@ -77,7 +85,7 @@ fn print(report: &dyn Report, json: bool) -> Result<(), CliError> {
     let written = match json {
         true => {
             let document = report.json().map_err(|e| CliError::Failed(format!("the report is no JSON: {e}")))?;
-            writeln!(out, "{document:#}").and_then(|()| out.flush())
+            writeln!(out, "{document}").and_then(|()| out.flush())
         }
         false => report.text(&mut out).and_then(|()| out.flush()),
     };

@@ -16,7 +16,7 @@ pub trait Report {
     ///
     /// # Errors
     /// Where a value cannot be written as JSON.
-    fn json(&self) -> serde_json::Result<serde_json::Value>;
+    fn json(&self) -> serde_json::Result<String>;
 
     /// The tables for people.
     ///
@@ -31,8 +31,8 @@ pub trait Report {
 }
 
 /// Serialises a report that is itself the document.
-pub fn to_json(report: &impl Serialize) -> serde_json::Result<serde_json::Value> {
-    serde_json::to_value(report)
+pub fn to_json(report: &impl Serialize) -> serde_json::Result<String> {
+    serde_json::to_string_pretty(report)
 }
 
 /// The object that names a device in every document.
