@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::hal::HostFn;
-use crate::kernel::Operator;
-use crate::tensor::{DType, HostTensor, View};
+use crate::kernel::{Contraction, Elementwise, Operator};
+use crate::tensor::{DType, HostTensor};
+
+use super::host::HostProgram;
+use super::view::ViewOp;
 
 /// A value of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,14 +36,33 @@ pub struct Value {
     pub kind: ValueKind,
 }
 
+/// A tensor as a node sees it: a value behind a chain of views.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Access {
+    /// The value.
+    pub value: ValueId,
+    /// Applied in order to the value's layout; gives the operand that the kernel wants.
+    pub views: Vec<ViewOp>,
+}
+
+impl Access {
+    /// The value as it is.
+    pub fn plain(value: ValueId) -> Access {
+        Access { value, views: Vec::new() }
+    }
+}
+
 /// What a node does.
 #[derive(Clone, Debug)]
 pub enum NodeKind {
     /// Our operator, with a kernel.
     Kernel(Arc<dyn Operator>),
-    /// The output is another view of the input's memory: the view of an output that reads a contiguous input at 0.
-    /// Becomes a copy only where the layout forces it.
-    View(View),
+    /// A chain of scalar functions, open to fusion; becomes a kernel.
+    Elementwise(Elementwise),
+    /// A sum of products with an epilogue, open to fusion; becomes a kernel.
+    Contraction(Contraction),
+    /// The output is the input behind views; becomes a copy only where the layout forces it.
+    View,
     /// Concatenation along an axis: inputs are computed into their places where possible.
     Concat(usize),
     /// Computed by the node's CPU function only, with the reason.
@@ -53,16 +74,16 @@ pub enum NodeKind {
 pub struct Node {
     /// Its name in the model.
     pub name: String,
-    /// What it was in the model or what it became: `Conv`, `LayerNorm`, ….
-    pub op: String,
     /// What to do.
     pub kind: NodeKind,
-    /// Values that it reads, in the operator's order.
-    pub inputs: Vec<ValueId>,
-    /// Values that it computes.
-    pub outputs: Vec<ValueId>,
-    /// How the CPU computes it: from dense inputs (constants included) to outputs.
-    pub host: Arc<dyn HostFn>,
+    /// What it reads, in the operator's order.
+    pub inputs: Vec<Access>,
+    /// What it computes. The views lead from the value's layout to the operand that the kernel writes.
+    pub outputs: Vec<Access>,
+    /// How the CPU computes the output values.
+    pub host: HostProgram,
+    /// The values that `host` takes, in order: none of them constant.
+    pub host_inputs: Vec<ValueId>,
 }
 
 /// A named input or output.

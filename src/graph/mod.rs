@@ -5,12 +5,15 @@
 
 mod compile;
 mod error;
+mod fuse;
+pub mod host;
 pub mod import;
 mod ir;
 mod load;
+pub mod view;
 pub mod zoo;
 
 pub use compile::{Compiled, MemoryUse, compile};
 pub use error::GraphError;
-pub use ir::{Graph, Node, NodeKind, Port, Value, ValueId, ValueKind};
+pub use ir::{Access, Graph, Node, NodeKind, Port, Value, ValueId, ValueKind};
 pub use load::{LoadOptions, ModelSource, load};

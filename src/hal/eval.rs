@@ -3,9 +3,9 @@
 
 use std::fmt;
 
-use crate::tensor::{DType, HostTensor};
+use crate::tensor::HostTensor;
 
-use super::{HalError, Operation, TensorRef};
+use super::{HalError, Operation, Region, TensorRef};
 
 /// A function of host tensors: what an operator computes.
 pub trait HostFn: Send + Sync + fmt::Debug {
@@ -44,28 +44,78 @@ pub fn eval(operation: &Operation, inputs: &[HostTensor]) -> Result<Vec<HostTens
     Ok(outputs)
 }
 
-/// Reads a tensor out of a buffer's words.
-///
-/// # Errors
-/// A sentence when the type is not held on devices.
-pub fn gather(tensor: &TensorRef, words: &[u32]) -> Result<HostTensor, String> {
-    let picked: Vec<u32> = tensor.view.positions().map(|at| words[at]).collect();
-    HostTensor::from_device_words(tensor.dtype, &tensor.view.shape, &picked).map_err(|e| e.to_string())
+/// The words of its buffer that a tensor lies in: first, and one past the last.
+pub fn extent(tensor: &TensorRef) -> (usize, usize) {
+    match tensor.dtype.device_word() {
+        Some(_) => tensor.view.extent(),
+        None => (tensor.view.offset, tensor.view.offset + packed_words(tensor)),
+    }
 }
 
-/// Writes a tensor into a buffer's words.
+/// The bytes of its buffer that a tensor lies in.
+pub fn region(tensor: &TensorRef) -> Region {
+    let (from, to) = extent(tensor);
+    Region { buffer: tensor.buffer, offset: from as u64 * 4, bytes: (to - from) as u64 * 4 }
+}
+
+/// Reads a tensor out of the words of its [`extent`].
+///
+/// Types that devices hold have a word per element; others lie packed, as raw bytes, for CPU nodes only.
+///
+/// # Errors
+/// A sentence when the words do not make such a tensor.
+pub fn gather(tensor: &TensorRef, words: &[u32]) -> Result<HostTensor, String> {
+    let shape = &tensor.view.shape;
+    let value = match tensor.dtype.device_word() {
+        Some(_) => {
+            let (from, _) = tensor.view.extent();
+            let picked: Vec<u32> = tensor.view.positions().map(|at| words[at - from]).collect();
+            HostTensor::from_device_words(tensor.dtype, shape, &picked)
+        }
+        None => {
+            let n = tensor.view.volume() * tensor.dtype.size();
+            HostTensor::new(tensor.dtype, shape, bytemuck::cast_slice::<u32, u8>(words)[..n].to_vec())
+        }
+    };
+    value.map_err(|e| e.to_string())
+}
+
+/// Writes a tensor into the words of its [`extent`].
 ///
 /// # Errors
 /// A sentence when a value does not fit the device's type.
 pub fn scatter(tensor: &TensorRef, value: &HostTensor, words: &mut [u32]) -> Result<(), String> {
-    let from = value.to_device_words().map_err(|e| e.to_string())?;
-    for (at, word) in tensor.view.positions().zip(from) {
-        words[at] = word;
+    if tensor.dtype.device_word().is_none() {
+        bytemuck::cast_slice_mut::<u32, u8>(words)[..value.bytes().len()].copy_from_slice(value.bytes());
+        return Ok(());
+    }
+    let (from, _) = tensor.view.extent();
+    let values = value.to_device_words().map_err(|e| e.to_string())?;
+    for (at, word) in tensor.view.positions().zip(values) {
+        words[at - from] = word;
     }
     Ok(())
 }
 
-/// True where a device can hold tensors of this type at all.
-pub fn holds(dtype: DType) -> bool {
-    dtype.device_word().is_some()
+/// A dense tensor as the bytes of its [`region`]: what an upload carries.
+///
+/// # Errors
+/// A sentence when a value does not fit the device's type.
+pub fn encode(tensor: &TensorRef, value: &HostTensor) -> Result<Vec<u8>, String> {
+    let (from, to) = extent(tensor);
+    let mut words = vec![0u32; to - from];
+    scatter(tensor, value, &mut words)?;
+    Ok(bytemuck::cast_slice(&words).to_vec())
+}
+
+/// The tensor in the bytes of its [`region`]: what a read brings.
+///
+/// # Errors
+/// A sentence when the bytes do not make such a tensor.
+pub fn decode(tensor: &TensorRef, bytes: &[u8]) -> Result<HostTensor, String> {
+    gather(tensor, &bytemuck::pod_collect_to_vec::<u8, u32>(bytes))
+}
+
+fn packed_words(tensor: &TensorRef) -> usize {
+    (tensor.view.volume() * tensor.dtype.size()).div_ceil(4)
 }

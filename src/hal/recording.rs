@@ -60,6 +60,8 @@ pub struct Operation {
     pub flops: u64,
     /// Bytes read and written at least.
     pub bytes: u64,
+    /// Why the CPU computes it, where it does.
+    pub reason: Option<String>,
 }
 
 impl Operation {

@@ -125,11 +125,15 @@ impl ReferenceDevice {
         let inputs = operation
             .inputs
             .iter()
-            .map(|t| eval::gather(t, self.memory.words(t.buffer)).map_err(failed))
+            .map(|t| {
+                let (from, to) = eval::extent(t);
+                eval::gather(t, &self.memory.words(t.buffer)[from..to]).map_err(failed)
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let outputs = eval::eval(operation, &inputs)?;
         for (tensor, value) in operation.outputs.iter().zip(&outputs) {
-            eval::scatter(tensor, value, self.memory.words_mut(tensor.buffer)).map_err(failed)?;
+            let (from, to) = eval::extent(tensor);
+            eval::scatter(tensor, value, &mut self.memory.words_mut(tensor.buffer)[from..to]).map_err(failed)?;
         }
         Ok(())
     }

@@ -109,6 +109,7 @@ pub fn run(
         host: Arc::new(NoHost),
         flops: operator.flops(),
         bytes: 0,
+        reason: None,
     };
     let recording = Arc::new(Recording {
         name: "harness".into(),

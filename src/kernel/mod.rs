@@ -5,6 +5,10 @@
 //! workers without changing a bit of its result. What changes the order of a sum is chosen when a model is loaded;
 //! a share of the device changes only how many workers walk the tiles.
 
+mod contraction;
+mod stubs;
+pub use contraction::Contraction;
+pub use stubs::*;
 mod elementwise;
 pub mod fragments;
 pub mod harness;

@@ -1,0 +1,241 @@
+//! From tract's decluttered operators to ours. One file per family; what no family takes becomes a CPU node with the
+//! reason.
+
+mod contraction;
+mod elementwise;
+mod index;
+mod range;
+mod recurrent;
+mod reduce;
+mod shape;
+mod spatial;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::{konst::Const, source::TypedSource};
+
+use super::tensor;
+use crate::graph::host::{HostProgram, Source};
+use crate::graph::ir::{Access, Graph, Node, NodeKind, Value, ValueId, ValueKind};
+use crate::tensor::{DType, HostTensor};
+
+/// What a family makes of an operator: its node without name and host program, or why there is no kernel.
+type Lowered = Result<Form, String>;
+
+/// The kernel side of a node.
+struct Form {
+    kind: NodeKind,
+    inputs: Vec<Access>,
+    outputs: Vec<Access>,
+}
+
+/// Lowers a typed, decluttered graph without symbols.
+pub(super) fn graph(model: &TypedModel, name: &str, output_names: Vec<String>) -> TractResult<Graph> {
+    let mut cx = Lowering::new(model, name);
+    for id in model.eval_order()? {
+        cx.node(model.node(id))?;
+    }
+    let mut graph = cx.graph;
+    // Inputs keep the order of the file, whatever order they are used in.
+    for outlet in model.input_outlets()? {
+        let id = cx.outlets.get(outlet).copied();
+        let id = id.with_context(|| format!("input {:?} is not a tensor", model.node(outlet.node).name))?;
+        graph.inputs.push(id);
+    }
+    for (at, id) in graph.inputs.clone().into_iter().enumerate() {
+        graph.values[id.0].kind = ValueKind::Input(at);
+    }
+    for outlet in model.output_outlets()? {
+        graph.outputs.push(cx.outlets[outlet]);
+    }
+    graph.output_names = output_names;
+    Ok(graph)
+}
+
+/// The graph so far, and where tract's values went.
+struct Lowering<'m> {
+    model: &'m TypedModel,
+    graph: Graph,
+    outlets: HashMap<OutletId, ValueId>,
+    /// tract's tensors of constants, for CPU functions without another copy.
+    constants: HashMap<ValueId, Arc<Tensor>>,
+    /// What is known of 64-bit integers: least and greatest value.
+    ranges: HashMap<ValueId, range::Range>,
+}
+
+/// A node of tract with its values in our graph.
+struct Site<'a> {
+    node: &'a TypedNode,
+    inputs: Vec<ValueId>,
+    outputs: Vec<ValueId>,
+}
+
+impl<'m> Lowering<'m> {
+    fn new(model: &'m TypedModel, name: &str) -> Lowering<'m> {
+        let graph = Graph {
+            name: name.into(),
+            values: Vec::new(),
+            nodes: Vec::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            output_names: Vec::new(),
+            bound: Vec::new(),
+        };
+        Lowering { model, graph, outlets: HashMap::new(), constants: HashMap::new(), ranges: HashMap::new() }
+    }
+
+    fn node(&mut self, node: &TypedNode) -> TractResult<()> {
+        if let Some(constant) = node.op_as::<Const>() {
+            let id = self.constant(&node.name, constant.val().clone())?;
+            self.outlets.insert(node.id.into(), id);
+            return Ok(());
+        }
+        let outputs = (0..node.outputs.len()).map(|k| self.computed(node, k)).collect::<TractResult<Vec<ValueId>>>()?;
+        if node.op_is::<TypedSource>() {
+            return Ok(());
+        }
+        let inputs: Vec<ValueId> = node.inputs.iter().map(|i| self.outlets[i]).collect();
+        let site = Site { node, inputs, outputs };
+        range::propagate(self, &site);
+        if recurrent::unrolled(self, &site)? {
+            return Ok(());
+        }
+        let kind_and_accesses = self.form(&site);
+        self.push(&site, kind_and_accesses);
+        Ok(())
+    }
+
+    /// The first family that takes the operator.
+    fn form(&mut self, site: &Site) -> Lowered {
+        if let Some(id) = self.off_device(site) {
+            let value = self.graph.value(id);
+            return Err(format!("element type {} of {} is not held on devices", value.dtype, value.name));
+        }
+        type Family = fn(&mut Lowering, &Site) -> Option<Lowered>;
+        let families: [Family; 6] =
+            [elementwise::lower, shape::lower, contraction::lower, spatial::lower, reduce::lower, index::lower];
+        for family in families {
+            if let Some(lowered) = family(self, site) {
+                return lowered;
+            }
+        }
+        Err(format!("operator {} has no kernel", site.node.op.name()))
+    }
+
+    /// The first value of the node that devices cannot hold, by type or by the range of its values.
+    fn off_device(&self, site: &Site) -> Option<ValueId> {
+        site.inputs.iter().chain(&site.outputs).copied().find(|&id| {
+            let value = self.graph.value(id);
+            value.dtype.device_word().is_none() || (value.dtype == DType::I64 && !self.range(id).fits())
+        })
+    }
+
+    fn range(&self, id: ValueId) -> range::Range {
+        self.ranges.get(&id).copied().unwrap_or(range::Range::INPUT)
+    }
+
+    fn push(&mut self, site: &Site, lowered: Lowered) {
+        let host_inputs: Vec<ValueId> =
+            site.inputs.iter().copied().filter(|id| !self.constants.contains_key(id)).collect();
+        let host = HostProgram::single(site.node.op.clone(), self.sources(site, &host_inputs), site.outputs.len());
+        let form = lowered.unwrap_or_else(|reason| Form {
+            kind: NodeKind::Cpu(reason),
+            inputs: host_inputs.iter().copied().map(Access::plain).collect(),
+            outputs: site.outputs.iter().copied().map(Access::plain).collect(),
+        });
+        self.graph.nodes.push(Node {
+            name: site.node.name.clone(),
+            kind: form.kind,
+            inputs: form.inputs,
+            outputs: form.outputs,
+            host,
+            host_inputs,
+        });
+    }
+
+    /// The arguments of the node's operator, given the inputs of its host program.
+    fn sources(&self, site: &Site, host_inputs: &[ValueId]) -> Vec<(Source, DatumType)> {
+        site.inputs
+            .iter()
+            .zip(&site.node.inputs)
+            .map(|(id, outlet)| {
+                let declared = self.model.outlet_fact(*outlet).map_or(DatumType::F32, |f| f.datum_type);
+                let source = match self.constants.get(id) {
+                    Some(tensor) => Source::Constant(tensor.clone()),
+                    None => Source::Input(host_inputs.iter().position(|h| h == id).expect("it is no constant")),
+                };
+                (source, declared)
+            })
+            .collect()
+    }
+
+    fn constant(&mut self, name: &str, value: Arc<Tensor>) -> TractResult<ValueId> {
+        let host = Arc::new(tensor::from_tract(&value).with_context(|| format!("constant {name:?}"))?);
+        let id = self.add(Value {
+            name: name.into(),
+            dtype: host.dtype(),
+            shape: host.shape().to_vec(),
+            kind: ValueKind::Constant(host.clone()),
+        });
+        if host.dtype() == DType::I64 {
+            self.ranges.insert(id, range::Range::of(&host.to_i64()));
+        }
+        self.constants.insert(id, value);
+        Ok(id)
+    }
+
+    /// A constant of our own making: tables, packed weights, initial states.
+    fn own_constant(&mut self, name: &str, value: HostTensor) -> TractResult<ValueId> {
+        let tract = tensor::to_tract(&value)?;
+        self.constant(name, Arc::new(tract))
+    }
+
+    fn computed(&mut self, node: &TypedNode, k: usize) -> TractResult<ValueId> {
+        let fact = &node.outputs[k].fact;
+        let dtype = tensor::dtype(fact.datum_type).with_context(|| {
+            format!("{} ({}): element type {:?} is not supported", node.op.name(), node.name, fact.datum_type)
+        })?;
+        let shape = fact.shape.as_concrete().with_context(|| {
+            format!(
+                "{} ({}): its output shape depends on values that are only known at run time: {:?}",
+                node.op.name(),
+                node.name,
+                fact.shape
+            )
+        })?;
+        let name = if k == 0 { node.name.clone() } else { format!("{}:{k}", node.name) };
+        let id = self.add(Value { name, dtype, shape: shape.to_vec(), kind: ValueKind::Computed });
+        self.outlets.insert(OutletId::new(node.id, k), id);
+        Ok(id)
+    }
+
+    fn add(&mut self, value: Value) -> ValueId {
+        self.graph.values.push(value);
+        ValueId(self.graph.values.len() - 1)
+    }
+
+    fn shape(&self, id: ValueId) -> Vec<usize> {
+        self.graph.value(id).shape.clone()
+    }
+
+    fn dtype(&self, id: ValueId) -> DType {
+        self.graph.value(id).dtype
+    }
+
+    /// The constant behind a value.
+    fn known(&self, id: ValueId) -> Option<Arc<HostTensor>> {
+        match &self.graph.value(id).kind {
+            ValueKind::Constant(value) => Some(value.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl Form {
+    fn new(kind: NodeKind, inputs: Vec<Access>, outputs: Vec<Access>) -> Form {
+        Form { kind, inputs, outputs }
+    }
+}

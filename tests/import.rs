@@ -1,0 +1,107 @@
+//! Import, fusion and the memory plan, without kernels: every operation of a compiled model is computed by its CPU
+//! function in the planned memory, and the outputs are those of the reference.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use cotenant::graph::{LoadOptions, ModelSource, compile, load};
+use cotenant::hal::reference::ReferenceDevice;
+use cotenant::hal::{WallClock, eval};
+use cotenant::tensor::{HostTensor, TenantId, npy};
+
+/// The numbered tensors of a folder, in order.
+fn tensors(folder: &Path, kind: &str) -> Vec<HostTensor> {
+    (0..)
+        .map(|k| folder.join(format!("{kind}_{k}.npy")))
+        .take_while(|p| p.exists())
+        .map(|p| npy::read(&p).expect("a tensor"))
+        .collect()
+}
+
+/// The largest difference relative to the largest reference value.
+fn error(got: &HostTensor, expected: &HostTensor) -> f64 {
+    assert_eq!((got.dtype(), got.shape()), (expected.dtype(), expected.shape()), "type and shape");
+    let (got, expected) = (got.to_f64(), expected.to_f64());
+    let largest = expected.iter().fold(0.01f64, |m, v| m.max(v.abs()));
+    got.iter().zip(&expected).fold(0f64, |m, (g, e)| m.max((g - e).abs())) / largest
+}
+
+fn run(model: &Path, set: &Path) -> Result<f64, String> {
+    let inputs = tensors(set, "input");
+    let names = input_names(model);
+    let shapes: BTreeMap<_, _> = names.iter().cloned().zip(inputs.iter().map(|t| t.shape().to_vec())).collect();
+    let mut options = LoadOptions { shapes, ..LoadOptions::default() };
+    let source = ModelSource::File(model.into());
+    let graph = match load(&source, &options) {
+        Ok(graph) => graph,
+        Err(first) => {
+            for (name, value) in names.iter().zip(&inputs).filter(|(_, t)| t.volume() == 1 && !t.dtype().is_float()) {
+                options.constants.insert(name.clone(), value.clone());
+                options.shapes.remove(name);
+            }
+            load(&source, &options).map_err(|_| first.to_string())?
+        }
+    };
+    let bound: Vec<usize> = graph.bound.iter().map(|b| b.0).collect();
+    let given = inputs.into_iter().enumerate().filter(|(k, _)| !bound.contains(k)).map(|(_, t)| t);
+    let mut device = ReferenceDevice::open(WallClock::start());
+    let compiled = compile(&graph, &mut device, TenantId(0)).map_err(|e| e.to_string())?;
+    let mut arena = vec![0u32; (compiled.memory.arena_bytes / 4) as usize];
+    for ((_, tensor), value) in compiled.recording.inputs.iter().zip(given) {
+        let (from, to) = eval::extent(tensor);
+        eval::scatter(tensor, &value, &mut arena[from..to])?;
+    }
+    for operation in &compiled.recording.operations {
+        let read = |t| {
+            let (from, to) = eval::extent(t);
+            eval::gather(t, &arena[from..to])
+        };
+        let inputs = operation.inputs.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let outputs = eval::eval(operation, &inputs).map_err(|e| e.to_string())?;
+        for (tensor, value) in operation.outputs.iter().zip(&outputs) {
+            let (from, to) = eval::extent(tensor);
+            eval::scatter(tensor, value, &mut arena[from..to])?;
+        }
+    }
+    let mut worst = 0f64;
+    for ((_, tensor), expected) in compiled.recording.outputs.iter().zip(tensors(set, "output")) {
+        let (from, to) = eval::extent(tensor);
+        worst = worst.max(error(&eval::gather(tensor, &arena[from..to])?, &expected));
+    }
+    let (n, cpu) = (compiled.recording.operations.len(), compiled.recording.cpu_nodes());
+    println!(
+        "  {n} operations, {cpu} without kernel, arena {} of {}",
+        compiled.memory.arena_bytes, compiled.memory.arena_bytes_without_reuse
+    );
+    Ok(worst)
+}
+
+fn input_names(model: &Path) -> Vec<String> {
+    cotenant::graph::import::input_names(model).expect("a model")
+}
+
+#[test]
+fn models_compute_their_references_operation_by_operation() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/models");
+    if !folder.exists() {
+        println!("skipped: no folder of reference models beside the repository");
+        return;
+    }
+    let only = std::env::var("COTENANT_TEST_MODEL").unwrap_or_default();
+    let mut failures = Vec::new();
+    let mut cases: Vec<PathBuf> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).collect();
+    cases.sort();
+    for case in cases.iter().filter(|c| c.join("model.onnx").exists() && c.to_string_lossy().contains(&only)) {
+        for set in [case.clone(), case.join("alt")].iter().filter(|s| s.join("output_0.npy").exists()) {
+            println!("{}", set.strip_prefix(&folder).unwrap().display());
+            match run(&case.join("model.onnx"), set) {
+                Ok(worst) if worst <= 1e-3 => println!("  {worst:.1e}"),
+                Ok(worst) => failures.push(format!("{}: {worst:.1e}", set.display())),
+                Err(e) => failures.push(format!("{}: {e}", set.display())),
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
