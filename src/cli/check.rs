@@ -1,7 +1,7 @@
 //! `cotenant check`: runs case folders on a device and compares their outputs with the stored ones.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 use serde::Serialize;
@@ -99,9 +99,9 @@ pub fn run(args: &Args) -> Result<Checked, CliError> {
     Ok(Checked { all: args.device.spec() == "all", devices })
 }
 
-fn check_case(folder: &PathBuf, device: &mut dyn Device, limit: f64) -> Vec<Row> {
+fn check_case(folder: &Path, device: &mut dyn Device, limit: f64) -> Vec<Row> {
     let row = |set, limit| Row {
-        model: folder.display().to_string(),
+        model: name(folder),
         set,
         outputs: Vec::new(),
         limit,
@@ -123,6 +123,12 @@ fn check_case(folder: &PathBuf, device: &mut dyn Device, limit: f64) -> Vec<Row>
         }
     };
     case.sets().into_iter().map(check).collect()
+}
+
+/// What a case is called: its folder's own name.
+fn name(folder: &Path) -> String {
+    let absolute = folder.canonicalize().unwrap_or_else(|_| folder.into());
+    absolute.file_name().map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
 fn check_set(case: &Case, set: &Set, device: &mut dyn Device, row: &mut Row) -> Result<(), CliError> {

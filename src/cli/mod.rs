@@ -7,9 +7,11 @@
 mod case;
 mod check;
 mod compare;
+mod conformance;
 mod device;
 mod devices;
 mod error;
+mod inspect;
 mod model;
 mod onnx_head;
 mod report;
@@ -40,14 +42,18 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Devices(devices::Args),
+    Inspect(inspect::Args),
     Check(check::Args),
+    Conformance(conformance::Args),
 }
 
 impl Command {
     fn run(&self) -> Result<Box<dyn Report>, CliError> {
         Ok(match self {
             Command::Devices(args) => Box::new(devices::run(args)?),
+            Command::Inspect(args) => Box::new(inspect::run(args)?),
             Command::Check(args) => Box::new(check::run(args)?),
+            Command::Conformance(args) => Box::new(conformance::run(args)?),
         })
     }
 }

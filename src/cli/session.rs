@@ -78,7 +78,7 @@ impl Session {
             }
         }
         let outputs: Vec<&TensorRef> = self.recording().outputs.iter().map(|(_, tensor)| tensor).collect();
-        next.reads = outputs.iter().map(|t| span(t)).collect();
+        next.reads = outputs.iter().map(|t| eval::region(t)).collect();
         let reads = self.submit(device, next)?.reads;
         outputs.iter().zip(reads).map(|(t, bytes)| tensor(t, &bytes)).collect()
     }
@@ -101,8 +101,7 @@ impl Session {
                 let (found, wanted) = (show(input.dtype(), input.shape()), show(port.dtype, &port.view.shape));
                 return Err(bad(format!("found {found}, allowed is {wanted}")));
             }
-            let words = input.to_device_words().map_err(|e| bad(e.to_string()))?;
-            Ok((span(port), bytemuck::cast_slice(&words).to_vec()))
+            Ok((eval::region(port), eval::encode(port, input).map_err(bad)?))
         };
         ports.iter().zip(inputs).map(upload).collect()
     }
@@ -110,15 +109,15 @@ impl Session {
     /// Submits what is before a CPU node, computes the node, and begins the next submission with its outputs.
     fn on_cpu(&self, at: usize, mut before: Submission, device: &mut dyn Device) -> Result<Submission, CliError> {
         let operation = &self.recording().operations[at];
-        before.reads = operation.inputs.iter().map(span).collect();
+        before.reads = operation.inputs.iter().map(eval::region).collect();
         let reads = self.submit(device, before)?.reads;
         let inputs: Vec<HostTensor> =
             operation.inputs.iter().zip(reads).map(|(t, bytes)| tensor(t, &bytes)).collect::<Result<_, _>>()?;
         let mut next = Submission::default();
         for (t, value) in operation.outputs.iter().zip(eval::eval(operation, &inputs)?) {
-            let words = value.to_device_words();
-            let words = words.map_err(|e| CliError::Failed(format!("operator {}: {e}", operation.name)))?;
-            next.uploads.push((span(t), bytemuck::cast_slice(&words).to_vec()));
+            let bytes = eval::encode(t, &value);
+            let bytes = bytes.map_err(|e| CliError::Failed(format!("operator {}: {e}", operation.name)))?;
+            next.uploads.push((eval::region(t), bytes));
         }
         Ok(next)
     }
@@ -154,7 +153,8 @@ fn steps(recording: &Recording, id: RecordingId, device: &dyn Device, share: Sha
         for (nth, launch) in (0..).zip(&operation.launches) {
             let bound = caps.quirks.loop_iterations_max.unwrap_or(u32::MAX);
             let tiles_each_max = ((bound - 1) / launch.tile_iterations.saturating_add(1)).max(1);
-            let workers = share.of_workers(launch.workers).min(caps.limits.workers_max);
+            let full = launch.workers.min(caps.full_workers()).max(1);
+            let workers = share.of_workers(full);
             let per_slice = tiles_each_max.saturating_mul(workers);
             let mut first = 0;
             while first < launch.tiles {
@@ -169,17 +169,9 @@ fn steps(recording: &Recording, id: RecordingId, device: &dyn Device, share: Sha
     steps
 }
 
-/// The words of a buffer from a tensor's first element to its last.
-fn span(tensor: &TensorRef) -> Region {
-    let (first, end) = tensor.view.extent();
-    Region { buffer: tensor.buffer, offset: first as u64 * 4, bytes: (end - first) as u64 * 4 }
-}
-
-/// A tensor from the bytes of its [`span`].
+/// A tensor from the bytes of its region.
 fn tensor(at: &TensorRef, bytes: &[u8]) -> Result<HostTensor, CliError> {
-    let mut local = at.clone();
-    local.view.offset -= at.view.extent().0;
-    eval::gather(&local, &bytemuck::pod_collect_to_vec::<u8, u32>(bytes)).map_err(CliError::Failed)
+    eval::gather(at, &bytemuck::pod_collect_to_vec::<u8, u32>(bytes)).map_err(CliError::Failed)
 }
 
 fn show(dtype: DType, shape: &[usize]) -> String {
