@@ -110,7 +110,7 @@ fn complain(message: &str) {
 /// Logs go to stderr: warnings, or what `COTENANT_LOG` asks for.
 fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("COTENANT_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,wgpu_hal=off,wgpu_core=off"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,wgpu_hal=off,wgpu_core=off,tract_onnx=error"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let _ = log.with_ansi(io::stderr().is_terminal()).without_time().try_init();
 }

@@ -199,24 +199,26 @@ fn data(set: &Path, head: &OnnxHead) -> Result<(Vec<HostTensor>, Vec<HostTensor>
     Ok((read("input", &head.inputs())?, read("output", &outputs)?))
 }
 
-/// The model at the shapes of the data: as it is, else with the inputs bound that decide shapes.
+/// The model at the shapes of the data: as it is, else with the inputs bound that decide shapes, else with all that may.
 fn graph(test: &Path, head: &OnnxHead, inputs: &[HostTensor]) -> Result<Graph, Outcome> {
     let source = ModelSource::File(test.join("model.onnx"));
     let named = head.inputs().into_iter().map(|port| port.name.clone()).zip(inputs);
     let shapes = named.map(|(name, tensor)| (name, tensor.shape().to_vec())).collect();
     let mut options = LoadOptions { shapes, ..LoadOptions::default() };
-    let first = match load(&source, &options) {
+    let mut last = match load(&source, &options) {
         Ok(graph) => return Ok(graph),
         Err(error) => error,
     };
-    options.constants = shape_like::constants(head, inputs);
-    let last = match options.constants.is_empty() {
-        true => first,
-        false => match load(&source, &options) {
+    for constants in [shape_like::by_operator(head, inputs), shape_like::by_type(head, inputs)] {
+        if constants.is_empty() || constants == options.constants {
+            continue;
+        }
+        options.constants = constants;
+        last = match load(&source, &options) {
             Ok(graph) => return Ok(graph),
             Err(error) => error,
-        },
-    };
+        };
+    }
     let operators = match &last {
         GraphError::Operator { operator, .. } => vec![operator.clone()],
         _ => operators(head),

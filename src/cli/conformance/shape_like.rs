@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cli::onnx_head::OnnxHead;
+use crate::cli::onnx_head::{NodeHead, OnnxHead};
 use crate::tensor::HostTensor;
 
 /// Whether input `at` of an operator is such an input.
@@ -24,14 +24,28 @@ fn decides(operator: &str, at: usize) -> bool {
     }
 }
 
-/// The inputs of `model` that decide something, with their values.
-pub fn constants(model: &OnnxHead, inputs: &[HostTensor]) -> BTreeMap<String, HostTensor> {
+/// The inputs of `model` that decide something because of the operator that takes them, with their values.
+pub fn by_operator(model: &OnnxHead, inputs: &[HostTensor]) -> BTreeMap<String, HostTensor> {
     let used_so = |name: &str| {
-        let decides_here = |node: &crate::cli::onnx_head::NodeHead| {
+        let decides_here = |node: &NodeHead| {
             node.input.iter().enumerate().any(|(at, input)| input == name && decides(&node.op_type, at))
         };
         model.nodes().iter().any(decides_here)
     };
+    pick(model, inputs, |name, _| used_so(name))
+}
+
+/// The inputs of `model` that may decide something: lists and single values of integers, which reach the operator that
+/// wants them through others.
+pub fn by_type(model: &OnnxHead, inputs: &[HostTensor]) -> BTreeMap<String, HostTensor> {
+    pick(model, inputs, |_, value| !value.dtype().is_float() && value.shape().len() <= 1)
+}
+
+fn pick(
+    model: &OnnxHead,
+    inputs: &[HostTensor],
+    wanted: impl Fn(&str, &HostTensor) -> bool,
+) -> BTreeMap<String, HostTensor> {
     let named = model.inputs().into_iter().map(|port| port.name.clone()).zip(inputs);
-    named.filter(|(name, _)| used_so(name)).map(|(name, value)| (name, value.clone())).collect()
+    named.filter(|(name, value)| wanted(name, value)).map(|(name, value)| (name, value.clone())).collect()
 }
