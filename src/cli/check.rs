@@ -236,6 +236,11 @@ impl Report for Checked {
         self.differences(out)
     }
 
+    fn complaint(&self) -> Option<String> {
+        let bad = self.devices.iter().flat_map(|d| &d.cases).find(|row| row.bad_input)?;
+        bad.error.clone()
+    }
+
     fn status(&self) -> u8 {
         let rows = || self.devices.iter().flat_map(|d| &d.cases);
         match (rows().any(|row| row.bad_input), rows().all(|row| row.pass)) {

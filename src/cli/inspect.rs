@@ -103,6 +103,7 @@ pub fn run(args: &Args) -> Result<Inspected, CliError> {
     let source = model::source(&args.model)?;
     let graph = load(&source, &args.shapes.options()?)?;
     let mut opened = device::open(args.device.spec())?;
+    opened.tell();
     let compiled = compile(&graph, opened.device.as_mut(), TenantId(0))?;
     let nodes = nodes(&compiled.recording);
     let totals = Totals {

@@ -75,6 +75,9 @@ pub fn main() -> ExitCode {
 fn execute(cli: &Cli) -> u8 {
     let printed = cli.command.run().and_then(|report| {
         print(report.as_ref(), cli.json)?;
+        if let Some(complaint) = report.complaint() {
+            complain(&complaint);
+        }
         Ok(report.status())
     });
     match printed {

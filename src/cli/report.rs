@@ -24,6 +24,11 @@ pub trait Report {
     /// What `out` reports.
     fn text(&self, out: &mut dyn Write) -> io::Result<()>;
 
+    /// What else goes to stderr: the first thing that is wrong with the input, where some of it was.
+    fn complaint(&self) -> Option<String> {
+        None
+    }
+
     /// The exit status: 0, or 1 when it ran and a requirement failed, or 2 when some of the input was bad.
     fn status(&self) -> u8 {
         0
