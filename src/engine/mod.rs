@@ -1,3 +1,361 @@
-//! Joins all layers: tenants, the event loop, scenarios.
+//! Joins all layers: tenants are loaded onto a device, requests come in, a policy decides whose operators run next.
+//!
+//! An [`Engine`] owns its device on a thread of its own and is told what to do over a bounded channel. [`Engine::load`]
+//! gives a [`Tenant`], [`Tenant::infer`] a [`Pending`] that is waited for or awaited. [`run::scenario`] does all that for
+//! a scenario file.
+//!
+//! The life of a request: it is checked and converted by its caller ([`tenant`](Tenant::infer)), queued
+//! (`dispatcher.rs`), granted operators by a [`crate::service::policy::Policy`], cut into slices (`cut.rs`) and submitted with
+//! slices of others; operators without a kernel go to a thread of their own (`cpu_nodes.rs`); when its outputs are read,
+//! its caller is woken (`pending.rs`).
 
+mod command;
+mod cost;
+mod cpu_nodes;
+mod cut;
+pub mod device;
+mod dispatcher;
+mod error;
+mod loaded;
+mod pending;
+mod request;
+pub mod run;
 pub mod scenario;
+mod tenant;
+mod thread;
+mod trace;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, SyncSender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::graph::{self, Graph};
+use crate::hal::{Clock, Counters, Device, DeviceCaps, Region, TensorRef, WallClock};
+use crate::service::policy;
+use crate::tensor::{Nanos, TenantId};
+use crate::timeline::{ClockKind, DeviceInfo, RunInfo, Timeline};
+
+use command::{Command, Compile, Load, LoadReply};
+use dispatcher::Dispatcher;
+pub use error::{EngineGone, InferError, LoadError, StartError};
+pub use pending::{Pending, Response};
+pub use tenant::{Tenant, TenantSpec};
+use thread::EngineThread;
+use trace::Recorder;
+
+pub use crate::graph::MemoryUse;
+
+/// Bytes and where they belong.
+type Uploads = Vec<(Region, Vec<u8>)>;
+
+/// The limits of an engine.
+#[derive(Clone, Copy, Debug)]
+struct Config {
+    clock: WallClock,
+    submissions_in_flight: usize,
+    /// Slices of a submission while several tenants have requests.
+    launches_per_submission: u32,
+    /// Slices of a submission while one tenant has requests.
+    launches_per_submission_alone: u32,
+    /// Intended length of a submission while several tenants have requests.
+    submission_ns: f64,
+    /// Intended length while one tenant has requests and others might; a tenant that is all there is, is not cut.
+    submission_ns_alone: f64,
+    tenants_max: usize,
+    commands_max: usize,
+}
+
+/// How an engine is started. Made by [`Engine::builder`].
+pub struct Builder {
+    device: String,
+    policy: String,
+    policy_options: toml::Table,
+    timeline_events_max: Option<usize>,
+    submissions_in_flight: usize,
+    launches_per_submission: u32,
+    submission_target: Duration,
+}
+
+/// Several models on one device. See the [module](self).
+///
+/// Dropping it ends its thread; requests that were not answered get [`InferError::EngineGone`].
+pub struct Engine {
+    commands: SyncSender<Command>,
+    clock: WallClock,
+    caps: DeviceCaps,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How far a load is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadStage<'a> {
+    /// The model is read, typed and lowered.
+    Reading,
+    /// The device compiles pipelines.
+    Compiling {
+        /// Done so far.
+        done: usize,
+        /// In all.
+        total: usize,
+        /// The one that comes next.
+        kernel: &'a str,
+    },
+}
+
+/// How an engine is doing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EngineStats {
+    /// What the device has made; in the steady state only its submissions grow.
+    pub counters: Counters,
+    /// Time in which the device had work.
+    pub busy: Nanos,
+    /// The tenants in order of loading.
+    pub tenants: Vec<TenantStats>,
+}
+
+/// How a tenant is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantStats {
+    /// Who.
+    pub id: TenantId,
+    /// Its name.
+    pub name: String,
+    /// What it takes on the device.
+    pub memory: MemoryUse,
+    /// Requests that wait or run.
+    pub open: usize,
+    /// Requests that were turned away because its queue was full.
+    pub rejected: u64,
+}
+
+impl Builder {
+    /// The device, as `--device` takes it: `auto`, `wgpu:llvmpipe`, `reference`, … ([`device::SPECS`]).
+    pub fn device(mut self, spec: &str) -> Builder {
+        self.device = spec.into();
+        self
+    }
+
+    /// The policy, by name ([`policy::POLICIES`]).
+    pub fn policy(mut self, name: &str) -> Builder {
+        self.policy = name.into();
+        self
+    }
+
+    /// The policy's own options.
+    pub fn policy_options(mut self, options: toml::Table) -> Builder {
+        self.policy_options = options;
+        self
+    }
+
+    /// Records what happens, the last `events_max` events of it. Launches are timed then, which costs a little.
+    pub fn timeline(mut self, events_max: usize) -> Builder {
+        self.timeline_events_max = Some(events_max);
+        self
+    }
+
+    /// Submissions that the device has at once, at least one; with two it never waits for the host.
+    pub fn submissions_in_flight(mut self, n: usize) -> Builder {
+        self.submissions_in_flight = n.max(1);
+        self
+    }
+
+    /// Bounds on a submission while several tenants have requests: its launches and its intended length. Shorter ones
+    /// let an arrival wait less and cost more.
+    pub fn submission(mut self, launches_max: u32, target: Duration) -> Builder {
+        self.launches_per_submission = launches_max.max(1);
+        self.submission_target = target;
+        self
+    }
+
+    /// Opens the device and starts the engine.
+    ///
+    /// # Errors
+    /// [`StartError`] when the device or the policy cannot be had.
+    pub fn start(self) -> Result<Engine, StartError> {
+        let clock = WallClock::start();
+        let device = device::open(&self.device, clock)?;
+        self.start_on(clock, device)
+    }
+
+    /// Starts the engine on a device that was opened with `clock`.
+    ///
+    /// # Errors
+    /// [`StartError`] when the policy cannot be made or the device gives no lane.
+    pub fn start_on(self, clock: WallClock, device: Box<dyn Device>) -> Result<Engine, StartError> {
+        let policy = policy::open(&self.policy, &self.policy_options)?;
+        let caps = device.caps().clone();
+        let ns = self.submission_target.as_nanos() as f64;
+        let config = Config {
+            clock,
+            submissions_in_flight: self.submissions_in_flight,
+            launches_per_submission: self.launches_per_submission,
+            // More than this the devices do not time in one submission.
+            launches_per_submission_alone: if self.timeline_events_max.is_some() { 1000 } else { u32::MAX },
+            submission_ns: ns,
+            submission_ns_alone: ns * 4.0,
+            tenants_max: scenario::TENANTS_MAX,
+            commands_max: 1024,
+        };
+        let recorder = self.timeline_events_max.map(|events_max| {
+            let device = trace::device_info(&caps);
+            let info = RunInfo { device, clock: ClockKind::Wall, policy: self.policy.clone(), seed: 0, scenario: None };
+            Recorder::new(info, events_max)
+        });
+        let (commands, received) = mpsc::sync_channel(config.commands_max);
+        let (jobs, received_jobs) = mpsc::sync_channel(config.tenants_max);
+        let dispatcher = Dispatcher::new(device, policy, config, recorder, jobs)?;
+        let done = commands.clone();
+        let cpu = std::thread::Builder::new()
+            .name("cotenant-cpu-nodes".into())
+            .spawn(move || cpu_nodes::work(&received_jobs, &done, clock))?;
+        let engine = EngineThread { dispatcher, commands: received, driving: None, sources: 0 };
+        let thread = std::thread::Builder::new().name("cotenant-engine".into()).spawn(move || {
+            engine.run();
+            // With the engine went the last sender of jobs.
+            if cpu.join().is_err() {
+                tracing::error!("the thread that computes CPU nodes panicked");
+            }
+        })?;
+        Ok(Engine { commands, clock, caps, thread: Some(thread) })
+    }
+}
+
+impl Engine {
+    /// Starts with the device `auto`, the policy `round-robin` and no timeline.
+    pub fn builder() -> Builder {
+        Builder {
+            device: "auto".into(),
+            policy: "round-robin".into(),
+            policy_options: toml::Table::new(),
+            timeline_events_max: None,
+            submissions_in_flight: 2,
+            launches_per_submission: 32,
+            submission_target: Duration::from_millis(4),
+        }
+    }
+
+    /// An engine on `device` with everything else as by default.
+    ///
+    /// # Errors
+    /// [`StartError`] when the device cannot be had.
+    pub fn open(device: &str) -> Result<Engine, StartError> {
+        Engine::builder().device(device).start()
+    }
+
+    /// Reads a model and puts it on the device. Blocks until it can be used; while its pipelines are compiled, other
+    /// tenants wait.
+    ///
+    /// # Errors
+    /// [`LoadError`]; nothing is left on the device then.
+    pub fn load(&self, spec: TenantSpec) -> Result<Tenant, LoadError> {
+        self.load_with(spec, &mut |_| {})
+    }
+
+    /// Like [`Engine::load`], and says how far it is.
+    ///
+    /// # Errors
+    /// [`LoadError`]; nothing is left on the device then.
+    pub fn load_with(&self, spec: TenantSpec, progress: &mut dyn FnMut(LoadStage)) -> Result<Tenant, LoadError> {
+        progress(LoadStage::Reading);
+        let graph = graph::load(&spec.model, &spec.options)
+            .map_err(|source| LoadError::Model { tenant: spec.name.clone(), source })?;
+        self.load_graph(spec, Arc::new(graph), progress)
+    }
+
+    /// Puts a graph that was read before on the device; several tenants may run one graph.
+    ///
+    /// # Errors
+    /// [`LoadError`]; nothing is left on the device then.
+    pub fn load_graph(
+        &self,
+        spec: TenantSpec,
+        graph: Arc<Graph>,
+        progress: &mut dyn FnMut(LoadStage),
+    ) -> Result<Tenant, LoadError> {
+        let fixed = graph.bound.clone();
+        let compile: Compile = Box::new(move |device, tenant| graph::compile(&graph, device, tenant));
+        self.install(spec, compile, fixed, progress)
+    }
+
+    fn install(
+        &self,
+        spec: TenantSpec,
+        compile: Compile,
+        fixed: Vec<(usize, String, Arc<crate::tensor::HostTensor>)>,
+        progress: &mut dyn FnMut(LoadStage),
+    ) -> Result<Tenant, LoadError> {
+        let name = spec.name.clone();
+        let (reply, news) = mpsc::sync_channel(64);
+        let gone = || LoadError::EngineGone { tenant: name.clone() };
+        self.send(Command::Load(Box::new(Load { spec, compile, fixed, reply }))).map_err(|_| gone())?;
+        loop {
+            match news.recv().map_err(|_| gone())? {
+                LoadReply::Compiling(done, total, kernel) => {
+                    progress(LoadStage::Compiling { done, total, kernel: &kernel });
+                }
+                LoadReply::Done(result) => return Ok(Tenant::new(result?, self.commands.clone(), self.clock)),
+            }
+        }
+    }
+
+    /// What the device can do.
+    pub fn caps(&self) -> &DeviceCaps {
+        &self.caps
+    }
+
+    /// The device as reports name it.
+    pub fn device_info(&self) -> DeviceInfo {
+        trace::device_info(&self.caps)
+    }
+
+    /// The time on the engine's clock, on which all its times are.
+    pub fn now(&self) -> Nanos {
+        self.clock.now()
+    }
+
+    /// How it is doing.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub fn stats(&self) -> Result<EngineStats, EngineGone> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.send(Command::Stats(reply))?;
+        answer.recv().map_err(|_| EngineGone)
+    }
+
+    /// A copy of what was recorded so far; `None` where the engine was started without a timeline.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub fn timeline(&self) -> Result<Option<Timeline>, EngineGone> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.send(Command::Timeline(reply))?;
+        answer.recv().map_err(|_| EngineGone)
+    }
+
+    fn send(&self, command: Command) -> Result<(), EngineGone> {
+        self.commands.send(command).map_err(|_| EngineGone)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Both fail only where the thread has ended already.
+        let _ = self.commands.send(Command::Shutdown);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the engine's thread panicked");
+        }
+    }
+}
+
+/// The bytes between a tensor's first and last element; none for empty tensors.
+fn region_of(tensor: &TensorRef) -> Option<Region> {
+    let (first, end) = tensor.view.extent();
+    (first < end).then(|| Region { buffer: tensor.buffer, offset: first as u64 * 4, bytes: (end - first) as u64 * 4 })
+}

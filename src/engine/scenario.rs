@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use crate::service::Class;
 use crate::service::arrival::ArrivalSpec;
 use crate::tensor::Nanos;
 
@@ -90,26 +91,6 @@ pub const PRIORITY_MAX: u32 = 1000;
 
 /// Largest `max_batch`.
 pub const BATCH_MAX: u32 = 1024;
-
-/// What a tenant was promised.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// Its latency matters.
-    #[default]
-    Latency,
-    /// It takes what is left.
-    BestEffort,
-}
-
-impl Class {
-    /// The name in scenario files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Class::Latency => "latency",
-            Class::BestEffort => "best-effort",
-        }
-    }
-}
 
 /// Where a model comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

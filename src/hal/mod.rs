@@ -103,7 +103,9 @@ pub struct Completion {
     pub spans: Vec<SliceSpan>,
     /// What was read, in the order of [`Submission::reads`].
     pub reads: Vec<Vec<u8>>,
-    /// An error ends the submission early; reads are then empty.
+    /// Recordings whose operators failed: their later slices of this submission were left out, all other work was done.
+    pub failed: Vec<(RecordingId, HalError)>,
+    /// An error of the whole submission; reads are then empty.
     pub error: Option<HalError>,
 }
 

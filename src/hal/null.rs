@@ -137,7 +137,7 @@ impl Device for NullDevice {
             .collect();
         self.counters.submissions += 1;
         let id = SubmissionId(self.counters.submissions);
-        self.done.push(Completion { submission: id, finished: now, spans, reads, error: None });
+        self.done.push(Completion { submission: id, finished: now, spans, reads, failed: Vec::new(), error: None });
         Ok(id)
     }
 

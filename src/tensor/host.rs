@@ -11,7 +11,7 @@ pub struct HostTensor {
 }
 
 /// What can be wrong with a tensor that came from outside.
-#[derive(Debug, thiserror::Error, PartialEq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq)]
 pub enum TensorError {
     /// The data does not fill the shape.
     #[error("{dtype} tensor of shape {} needs {needed} bytes, {found} were given", show_shape(.shape))]

@@ -270,6 +270,7 @@ impl WgpuDevice {
             finished: Nanos(flight.done.finished_ns.load(Ordering::Relaxed)),
             spans,
             reads,
+            failed: Vec::new(),
             error,
         })
     }

@@ -1,0 +1,54 @@
+//! What reaches the engine's thread, over one bounded channel.
+
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use super::cpu_nodes::HostDone;
+use super::request::Request;
+use super::run::drive::{Drive, DriveReport};
+use super::tenant::TenantShared;
+use super::{EngineStats, LoadError, TenantSpec};
+use crate::graph::{Compiled, GraphError};
+use crate::hal::Device;
+use crate::tensor::{HostTensor, TenantId};
+use crate::timeline::Timeline;
+
+/// A command to the engine.
+pub(super) enum Command {
+    /// Compile and install a model.
+    Load(Box<Load>),
+    /// Forget a tenant; its open requests fail.
+    Unload(TenantId),
+    /// A request for a tenant.
+    Infer(TenantId, Request),
+    /// The CPU has computed some nodes of a request.
+    HostDone(HostDone),
+    /// Make requests by the clock until a run's end.
+    Drive(Box<Drive>, SyncSender<DriveReport>),
+    /// Say how things are.
+    Stats(SyncSender<EngineStats>),
+    /// Copy the timeline.
+    Timeline(SyncSender<Option<Timeline>>),
+    /// End.
+    Shutdown,
+}
+
+/// How a model gets onto the device.
+pub(super) type Compile = Box<dyn FnOnce(&mut dyn Device, TenantId) -> Result<Compiled, GraphError> + Send>;
+
+/// A model on its way to the device.
+pub(super) struct Load {
+    pub(super) spec: TenantSpec,
+    pub(super) compile: Compile,
+    pub(super) fixed: Vec<(usize, String, Arc<HostTensor>)>,
+    /// Progress is dropped where nobody listens; the last message is the result.
+    pub(super) reply: SyncSender<LoadReply>,
+}
+
+/// News of a load.
+pub(super) enum LoadReply {
+    /// So many pipelines of so many are compiled; the next one's kernel.
+    Compiling(usize, usize, String),
+    /// The end.
+    Done(Result<Arc<TenantShared>, LoadError>),
+}

@@ -1,0 +1,49 @@
+//! What a tenant's operators take on this device, learned from finished submissions. It sizes submissions and tells
+//! policies how long a request still needs.
+
+use crate::hal::{DeviceCaps, DeviceKind, Recording};
+use crate::tensor::Nanos;
+
+/// How much a new measurement changes an estimate.
+const WEIGHT: f64 = 0.3;
+
+/// Estimated device time per operator of one recording.
+#[derive(Clone, Debug)]
+pub(super) struct Costs {
+    operators_ns: Vec<f64>,
+    measured: bool,
+}
+
+impl Costs {
+    /// A first guess: time per launch plus arithmetic at a modest rate.
+    pub(super) fn guess(recording: &Recording, caps: &DeviceCaps) -> Costs {
+        let (launch_ns, flop_ns) = match caps.kind {
+            DeviceKind::DiscreteGpu | DeviceKind::IntegratedGpu => (5_000.0, 0.001),
+            _ => (40_000.0, 0.2),
+        };
+        let guess = |o: &crate::hal::Operation| launch_ns * (o.launches.len().max(1)) as f64 + flop_ns * o.flops as f64;
+        Costs { operators_ns: recording.operations.iter().map(guess).collect(), measured: false }
+    }
+
+    /// Of one operator, in nanoseconds.
+    pub(super) fn operator_ns(&self, operator: u32) -> f64 {
+        self.operators_ns[operator as usize]
+    }
+
+    /// From `operator` to the end; `None` before anything was measured.
+    pub(super) fn left(&self, operator: u32) -> Option<Nanos> {
+        let rest = &self.operators_ns[operator as usize..];
+        self.measured.then(|| Nanos(rest.iter().sum::<f64>() as u64))
+    }
+
+    /// An operator's submission took `ratio` times what was estimated for all of it.
+    pub(super) fn learn(&mut self, operator: u32, ratio: f64) {
+        let weight = if self.measured { WEIGHT } else { 1.0 };
+        self.operators_ns[operator as usize] *= 1.0 + weight * (ratio.clamp(0.05, 20.0) - 1.0);
+    }
+
+    /// Everything was measured at least once.
+    pub(super) fn mark_measured(&mut self) {
+        self.measured = true;
+    }
+}

@@ -1,0 +1,127 @@
+//! Cutting a launch into slices that a device can run: how many workers walk its tiles, and in how many tile ranges.
+//!
+//! Some drivers leave an invocation's loops silently after a number of iterations
+//! ([`crate::hal::Quirks::loop_iterations_max`]). So a worker gets at most as many tiles as stay below it: first more
+//! workers are taken than would be best, then the range is cut. A tile's result does not depend on either.
+
+use std::ops::Range;
+
+use crate::hal::{DeviceCaps, DeviceKind, HalError, Launch};
+
+/// Workers per launch on software devices, where few workers with several tiles each beat many workers.
+const SOFTWARE_WORKERS: u32 = 8;
+
+/// A tile range of a launch and the workers that walk it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// The output tiles.
+    pub(super) tiles: Range<u32>,
+    /// Workgroups.
+    pub(super) workers: u32,
+}
+
+/// The slices of `launch` on a device with `caps`, for a tenant that has the device's full share.
+///
+/// # Errors
+/// [`HalError::Kernel`] when a single tile is longer than the device's loops may be.
+pub(super) fn cut(launch: &Launch, caps: &DeviceCaps) -> Result<Vec<Cut>, HalError> {
+    let preferred = match caps.kind {
+        DeviceKind::SoftwareGpu => SOFTWARE_WORKERS,
+        _ => caps.full_workers(),
+    };
+    let worker_tiles_max = match caps.quirks.loop_iterations_max {
+        // One more iteration than the tile's own: the loop over tiles.
+        Some(bound) => bound.saturating_sub(1) / launch.tile_iterations.saturating_add(1),
+        None => u32::MAX,
+    };
+    if worker_tiles_max == 0 {
+        return Err(HalError::Kernel {
+            kernel: launch.kernel.label(),
+            reason: format!(
+                "a tile takes {} loop iterations, this device stops loops after {}",
+                launch.tile_iterations,
+                caps.quirks.loop_iterations_max.unwrap_or(u32::MAX)
+            ),
+        });
+    }
+    let slice_tiles_max = caps.limits.workers_max.max(1).saturating_mul(worker_tiles_max);
+    let mut cuts = Vec::new();
+    let mut first = 0;
+    while first < launch.tiles {
+        let tiles = slice_tiles_max.min(launch.tiles - first);
+        let demanded = tiles.div_ceil(worker_tiles_max);
+        let workers = preferred.max(demanded).min(tiles).min(caps.limits.workers_max.max(1));
+        cuts.push(Cut { tiles: first..first + tiles, workers });
+        first += tiles;
+    }
+    Ok(cuts)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::hal::null::NullDevice;
+    use crate::hal::{BufferId, Device, KernelSpec, WallClock};
+
+    fn launch(tiles: u32, tile_iterations: u32) -> Launch {
+        let kernel = KernelSpec { name: "k", source: "", consts: vec![], lanes: 8, chain: None };
+        Launch { kernel: Arc::new(kernel), params: vec![], tiles, workers: 1, tile_iterations, weights: BufferId(0) }
+    }
+
+    fn caps(kind: DeviceKind, bound: Option<u32>, workers_max: u32) -> DeviceCaps {
+        let mut caps = NullDevice::open(WallClock::start()).caps().clone();
+        caps.kind = kind;
+        caps.compute_units = Some(10);
+        caps.quirks.loop_iterations_max = bound;
+        caps.limits.workers_max = workers_max;
+        caps
+    }
+
+    fn check(launch: &Launch, caps: &DeviceCaps, expected: &[(u32, u32)]) {
+        let cuts: Vec<(u32, u32)> =
+            cut(launch, caps).unwrap().iter().map(|c| (c.tiles.end - c.tiles.start, c.workers)).collect();
+        assert_eq!(cuts, expected);
+    }
+
+    #[test]
+    fn a_software_device_gets_few_workers_and_hardware_many() {
+        check(&launch(1000, 10), &caps(DeviceKind::SoftwareGpu, None, 65_535), &[(1000, 8)]);
+        check(&launch(1000, 10), &caps(DeviceKind::DiscreteGpu, None, 65_535), &[(1000, 80)]);
+        check(&launch(3, 10), &caps(DeviceKind::DiscreteGpu, None, 65_535), &[(3, 3)]);
+    }
+
+    #[test]
+    fn long_tiles_get_more_workers_and_then_more_slices() {
+        // 65,534 / 1000 = 65 tiles a worker.
+        check(&launch(1000, 999), &caps(DeviceKind::SoftwareGpu, Some(65_535), 65_535), &[(1000, 16)]);
+        check(&launch(1000, 999), &caps(DeviceKind::SoftwareGpu, Some(65_535), 10), &[(650, 10), (350, 8)]);
+    }
+
+    #[test]
+    fn a_tile_beyond_the_bound_is_refused() {
+        let error = cut(&launch(1, 65_535), &caps(DeviceKind::SoftwareGpu, Some(65_535), 8)).unwrap_err();
+        assert!(error.to_string().contains("65535 loop iterations"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn every_tile_is_in_one_slice_and_no_worker_reaches_the_bound(
+            tiles in 1u32..3_000_000, iterations in 0u32..60_000, workers_max in 1000u32..70_000, software: bool
+        ) {
+            let kind = if software { DeviceKind::SoftwareGpu } else { DeviceKind::DiscreteGpu };
+            let mut next = 0;
+            for c in cut(&launch(tiles, iterations), &caps(kind, Some(65_535), workers_max)).unwrap() {
+                prop_assert_eq!(c.tiles.start, next);
+                next = c.tiles.end;
+                prop_assert!(c.workers >= 1 && c.workers <= workers_max);
+                let worker_tiles = (c.tiles.end - c.tiles.start).div_ceil(c.workers);
+                prop_assert!(u64::from(worker_tiles) * (u64::from(iterations) + 1) < 65_535);
+            }
+            prop_assert_eq!(next, tiles);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! A model inside the engine: what it became on the device, and how far its requests are.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::cost::Costs;
+use super::cpu_nodes::HostRun;
+use super::cut::{Cut, cut};
+use super::request::Request;
+use super::tenant::TenantShared;
+use crate::hal::{BufferId, Device, HalError, Recording, RecordingId};
+use crate::service::{Class, RequestView, TenantView};
+use crate::tensor::Nanos;
+
+/// A tenant's state.
+pub(super) struct Loaded {
+    pub(super) shared: Arc<TenantShared>,
+    pub(super) class: Class,
+    pub(super) priority: u32,
+    pub(super) slo: Nanos,
+    pub(super) recording: RecordingId,
+    pub(super) buffers: Vec<BufferId>,
+    pub(super) plan: Plan,
+    pub(super) costs: Costs,
+    /// Requests that have not begun.
+    pub(super) queue: VecDeque<Request>,
+    /// The request whose operators are being submitted.
+    pub(super) current: Option<Current>,
+}
+
+/// A request with operators left.
+pub(super) struct Current {
+    pub(super) request: Request,
+    /// The first operator that was not submitted.
+    pub(super) next: u32,
+    /// Its inputs are on their way to the CPU, which computes `next`.
+    pub(super) on_cpu: bool,
+}
+
+/// What submitting each operator of a recording means on this device.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) steps: Vec<Step>,
+    /// From each operator on: operators that need nothing from the CPU, and the first that does.
+    ready: Vec<u32>,
+}
+
+/// One operator.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Slices, in order: launch and range.
+    Launches(Vec<(u32, Cut)>),
+    /// The CPU computes it and perhaps some that follow.
+    Host(Arc<HostRun>),
+    /// Part of the run that began before.
+    WithinHost,
+}
+
+impl Plan {
+    /// Cuts every launch and plans the CPU nodes.
+    ///
+    /// # Errors
+    /// [`HalError`] when a launch cannot be cut for this device or constants cannot be read.
+    pub(super) fn new(recording: &Arc<Recording>, device: &mut dyn Device) -> Result<Plan, HalError> {
+        let operations = &recording.operations;
+        let mut steps = Vec::with_capacity(operations.len());
+        while let Some(operation) = operations.get(steps.len()) {
+            if !operation.on_cpu() {
+                let mut cuts = Vec::new();
+                for (at, launch) in (0..).zip(&operation.launches) {
+                    cuts.extend(cut(launch, device.caps())?.into_iter().map(|c| (at, c)));
+                }
+                steps.push(Step::Launches(cuts));
+                continue;
+            }
+            let first = steps.len();
+            let n = operations[first..].iter().take_while(|o| o.on_cpu()).count();
+            let run = HostRun::new(recording, first as u32..(first + n) as u32, device)?;
+            steps.push(Step::Host(Arc::new(run)));
+            steps.extend((1..n).map(|_| Step::WithinHost));
+        }
+        let mut ready = vec![0; steps.len() + 1];
+        for (at, step) in steps.iter().enumerate().rev() {
+            ready[at] = match step {
+                Step::Launches(_) => 1 + ready[at + 1],
+                Step::Host(_) => 1,
+                Step::WithinHost => 0,
+            };
+        }
+        Ok(Plan { steps, ready })
+    }
+
+    pub(super) fn operators(&self) -> u32 {
+        self.steps.len() as u32
+    }
+
+    /// Slices of one operator.
+    pub(super) fn slices(&self, operator: u32) -> u32 {
+        match &self.steps[operator as usize] {
+            Step::Launches(cuts) => cuts.len() as u32,
+            _ => 0,
+        }
+    }
+}
+
+impl Loaded {
+    /// Makes the oldest waiting request the current one, if there is none.
+    pub(super) fn advance(&mut self) {
+        if self.current.is_none() {
+            self.current = self.queue.pop_front().map(|request| Current { request, next: 0, on_cpu: false });
+        }
+    }
+
+    /// What a policy sees.
+    pub(super) fn view(&self) -> TenantView {
+        TenantView {
+            tenant: self.shared.id,
+            class: self.class,
+            priority: self.priority,
+            slo: self.slo,
+            queued: self.queue.len() as u32,
+            request: self.current.as_ref().map(|c| RequestView {
+                request: c.request.id,
+                arrival: c.request.arrival,
+                deadline: c.request.arrival + self.slo,
+                next_operator: c.next,
+                operators_left: self.plan.operators() - c.next,
+                operators_ready: if c.on_cpu { 0 } else { self.plan.ready[c.next as usize] },
+                cost_left: self.costs.left(c.next),
+            }),
+        }
+    }
+
+    /// True when the current request only waits for its outputs to be read.
+    pub(super) fn is_computed(&self) -> bool {
+        self.current.as_ref().is_some_and(|c| !c.on_cpu && c.next == self.plan.operators())
+    }
+}

@@ -1,0 +1,67 @@
+//! A request inside the engine, from its arrival to its answer.
+
+use super::pending::{Completer, Outcome};
+use super::tenant::QueuePlace;
+use super::{InferError, Uploads};
+use crate::tensor::{Nanos, RequestId};
+
+/// One inference that was asked for.
+#[derive(Debug)]
+pub(super) struct Request {
+    /// Numbered when the engine takes it in.
+    pub(super) id: RequestId,
+    pub(super) arrival: Nanos,
+    /// What must be on the device before the next operator: the inputs, later what CPU nodes computed.
+    pub(super) uploads: Uploads,
+    /// When its first operator was submitted.
+    pub(super) started: Option<Nanos>,
+    sink: Sink,
+    _place: QueuePlace,
+}
+
+/// Who gets the answer.
+#[derive(Debug)]
+pub(super) enum Sink {
+    /// A program that holds a [`super::Pending`].
+    Handle(Completer),
+    /// A load generator of the engine, by its number; outputs are not kept.
+    Source(usize),
+}
+
+/// A load generator's request has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    pub(super) source: usize,
+    pub(super) arrival: Nanos,
+    /// When its outputs were there; `None` if it failed.
+    pub(super) finished: Option<Nanos>,
+}
+
+impl Request {
+    pub(super) fn new(arrival: Nanos, uploads: Uploads, sink: Sink, place: QueuePlace) -> Request {
+        Request { id: RequestId(0), arrival, uploads, started: None, sink, _place: place }
+    }
+
+    /// Answers with outputs.
+    pub(super) fn finish(self, finished: Nanos, reads: Vec<Vec<u8>>, ended: &mut Vec<Ended>) {
+        let Request { id, arrival, started, sink, .. } = self;
+        match sink {
+            Sink::Handle(completer) => completer.answer(Ok(Outcome {
+                request: id,
+                arrival,
+                started: started.unwrap_or(finished),
+                finished,
+                reads,
+            })),
+            Sink::Source(source) => ended.push(Ended { source, arrival, finished: Some(finished) }),
+        }
+    }
+
+    /// Answers with an error.
+    pub(super) fn fail(self, error: InferError, ended: &mut Vec<Ended>) {
+        match self.sink {
+            Sink::Handle(completer) => completer.answer(Err(error)),
+            Sink::Source(source) => ended.push(Ended { source, arrival: self.arrival, finished: None }),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Policies: who is served next. One file each, one line each in [`POLICIES`], from which the command line's help, the
+//! scenario parser and the app's menu are made.
+
+mod round_robin;
+mod sequential;
+#[cfg(test)]
+mod table;
+
+pub use round_robin::RoundRobin;
+pub use sequential::Sequential;
+
+use crate::tensor::Nanos;
+
+use super::{Decisions, View};
+
+/// Decides what is submitted next.
+///
+/// A policy keeps only its own state, does not block, and reads no clock but `now`. The engine carries out everything
+/// that it grants; grants to a tenant beyond [`super::RequestView::operators_ready`] are ignored.
+pub trait Policy: Send {
+    /// Grants operators of the tenants in `view`, in order, into `out`, which is empty and knows its capacity. Granting
+    /// nothing while operators are ready means waiting until the next arrival or completion.
+    fn decide(&mut self, now: Nanos, view: &View, out: &mut Decisions);
+}
+
+/// A policy that can be chosen by name.
+#[derive(Debug)]
+pub struct PolicyEntry {
+    /// What scenario files and `--policy` call it.
+    pub name: &'static str,
+    /// One line for people.
+    pub summary: &'static str,
+    /// The keys of `[policy]` that it takes beside `name`.
+    pub options: &'static [&'static str],
+    build: fn(&toml::Table) -> Result<Box<dyn Policy>, PolicyError>,
+}
+
+/// All policies, one line each.
+pub const POLICIES: &[PolicyEntry] = &[
+    PolicyEntry {
+        name: "round-robin",
+        summary: "one operator of each tenant in turn",
+        options: &[],
+        build: |_| Ok(Box::new(RoundRobin::default())),
+    },
+    PolicyEntry {
+        name: "sequential",
+        summary: "one request at a time, whole, in order of arrival",
+        options: &[],
+        build: |_| Ok(Box::new(Sequential::default())),
+    },
+];
+
+/// Why a policy cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// There is no policy of this name.
+    #[error("policy.name: found {name:?}, allowed is {allowed}")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The names there are.
+        allowed: String,
+    },
+    /// The policy has no such option.
+    #[error("policy.{key}: {policy} has no such option, allowed is {allowed}")]
+    Option {
+        /// The policy.
+        policy: &'static str,
+        /// The key that was given.
+        key: String,
+        /// The keys that it takes.
+        allowed: String,
+    },
+}
+
+/// Makes the policy called `name` with the further keys of its `[policy]` table.
+///
+/// # Errors
+/// [`PolicyError`] for an unknown name, an unknown key or a value out of range.
+pub fn open(name: &str, options: &toml::Table) -> Result<Box<dyn Policy>, PolicyError> {
+    let Some(entry) = POLICIES.iter().find(|p| p.name == name) else {
+        let names: Vec<&str> = POLICIES.iter().map(|p| p.name).collect();
+        return Err(PolicyError::Unknown { name: name.into(), allowed: names.join(", ") });
+    };
+    if let Some(key) = options.keys().find(|key| !entry.options.contains(&key.as_str())) {
+        let allowed = if entry.options.is_empty() { "none".into() } else { entry.options.join(", ") };
+        return Err(PolicyError::Option { policy: entry.name, key: key.clone(), allowed });
+    }
+    (entry.build)(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_policy_or_option_says_what_is_allowed() {
+        let message = open("fastest", &toml::Table::new()).err().unwrap().to_string();
+        assert_eq!(message, "policy.name: found \"fastest\", allowed is round-robin, sequential");
+        let options = toml::Table::from_iter([("quantum".into(), toml::Value::Integer(3))]);
+        let message = open("round-robin", &options).err().unwrap().to_string();
+        assert_eq!(message, "policy.quantum: round-robin has no such option, allowed is none");
+        assert!(POLICIES.iter().all(|p| open(p.name, &toml::Table::new()).is_ok()));
+    }
+}
