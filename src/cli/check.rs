@@ -2,19 +2,19 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
 use super::case::{self, Case, Set};
 use super::compare::distance;
-use super::device::{self, DeviceArg};
+use super::device::DeviceArg;
 use super::error::CliError;
-use super::report::{Report, device_info, progress, to_json};
-use super::session::Session;
+use super::report::{Report, progress, to_json};
 use super::table::{Table, number};
-use crate::hal::Device;
-use crate::tensor::{Share, show_shape};
+use crate::engine::{Engine, TenantSpec};
+use crate::tensor::show_shape;
 use crate::timeline::DeviceInfo;
 
 /// Relative error that passes where neither `--limit` nor `meta.json` says otherwise.
@@ -79,27 +79,26 @@ pub fn run(args: &Args) -> Result<Checked, CliError> {
     if let Some(limit) = args.limit.filter(|limit| !(*limit > 0.0 && limit.is_finite())) {
         return Err(CliError::Input(format!("--limit {limit}: allowed is a number above 0")));
     }
-    let opened = device::open_each(args.device.spec())?;
-    let bar = progress(opened.len() * args.cases.len());
+    let specs = args.device.each();
+    let bar = progress(specs.len() * args.cases.len());
     let mut devices = Vec::new();
-    for mut opened in opened {
-        opened.tell();
-        let device = opened.device.as_mut();
+    for spec in specs {
+        let engine = Engine::open(&spec)?;
         let mut rows = Vec::new();
         for folder in &args.cases {
-            bar.set_message(format!("{} on {}", folder.display(), device.caps().name));
-            rows.extend(check_case(folder, device, args.limit.unwrap_or(LIMIT)));
+            bar.set_message(format!("{} on {}", folder.display(), engine.caps().name));
+            rows.extend(check_case(folder, &engine, args.limit.unwrap_or(LIMIT)));
             bar.inc(1);
         }
         let passed = rows.iter().filter(|row| row.pass).count();
         let failed = rows.len() - passed;
-        devices.push(OnDevice { device: device_info(device.caps()), cases: rows, passed, failed });
+        devices.push(OnDevice { device: engine.device_info(), cases: rows, passed, failed });
     }
     bar.finish_and_clear();
-    Ok(Checked { all: args.device.spec() == "all", devices })
+    Ok(Checked { all: args.device.is_all(), devices })
 }
 
-fn check_case(folder: &Path, device: &mut dyn Device, limit: f64) -> Vec<Row> {
+fn check_case(folder: &Path, engine: &Engine, limit: f64) -> Vec<Row> {
     let row = |set, limit| Row {
         model: name(folder),
         set,
@@ -117,7 +116,7 @@ fn check_case(folder: &Path, device: &mut dyn Device, limit: f64) -> Vec<Row> {
     let limit = case.limit.unwrap_or(limit);
     let check = |name| {
         let mut row = row(name, limit);
-        match case.set(name).and_then(|set| check_set(&case, &set, device, &mut row)) {
+        match case.set(name).and_then(|set| check_set(&case, &set, engine, &mut row)) {
             Ok(()) => row,
             Err(e) => row.failed(&e),
         }
@@ -131,13 +130,11 @@ fn name(folder: &Path) -> String {
     absolute.file_name().map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-fn check_set(case: &Case, set: &Set, device: &mut dyn Device, row: &mut Row) -> Result<(), CliError> {
-    let graph = case.load(set)?;
-    let session = Session::open(&graph, device, Share::FULL, &mut |_, _, _| {})?;
-    row.cpu_nodes = Some(session.recording().cpu_nodes());
-    let outputs = session.infer(device, &case::request(&graph, &set.inputs));
-    session.close(device);
-    let outputs = outputs?;
+fn check_set(case: &Case, set: &Set, engine: &Engine, row: &mut Row) -> Result<(), CliError> {
+    let graph = Arc::new(case.load(set)?);
+    let tenant = engine.load_graph(TenantSpec::new(&row.model, ""), graph.clone(), &mut |_| {})?;
+    row.cpu_nodes = Some(tenant.recording().cpu_nodes());
+    let outputs = tenant.infer(case::request(&graph, &set.inputs))?.wait()?.outputs;
     if outputs.len() != set.outputs.len() {
         let what = format!("it has {} outputs, {} are stored", outputs.len(), set.outputs.len());
         return Err(CliError::Input(format!("{}: {what}", case.folder.display())));

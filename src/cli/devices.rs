@@ -6,11 +6,11 @@ use std::io::{self, Write};
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
-use super::device;
 use super::error::CliError;
 use super::report::{Report, to_json};
 use super::table::{Table, bytes, yes};
-use crate::hal::DeviceCaps;
+use crate::engine::device;
+use crate::hal::{DeviceCaps, WallClock};
 
 /// Every device of this machine, with what it can do
 #[derive(ClapArgs, Debug)]
@@ -35,17 +35,18 @@ struct Absent {
 /// [`CliError::Unavailable`] for an adapter that is found and cannot be opened.
 pub fn run(_args: &Args) -> Result<Devices, CliError> {
     let mut found: Vec<DeviceCaps> = Vec::new();
-    for opened in device::open_each("all")? {
-        found.push(opened.device.caps().clone());
+    let clock = WallClock::start();
+    for device in device::open_all(clock).into_iter().chain([device::open("null", clock)]) {
+        found.push(device?.caps().clone());
     }
-    found.push(device::open("null")?.device.caps().clone());
     let mut unavailable = Vec::new();
     if !found.iter().any(|caps| caps.backend == "wgpu") {
-        let reason = device::open("wgpu").err().map_or(String::new(), |e| e.to_string());
+        let reason = device::open("wgpu", clock).err().map_or(String::new(), |e| e.to_string());
         unavailable.push(Absent { backend: "wgpu", reason });
     }
-    for backend in ["cuda", "sim"] {
-        unavailable.push(Absent { backend, reason: "not in this build".into() });
+    for (backend, spec) in [("cuda", "cuda"), ("sim", "sim:a100-80gb")] {
+        let reason = device::open(spec, clock).err().map_or(String::new(), |e| e.to_string());
+        unavailable.push(Absent { backend, reason });
     }
     Ok(Devices { devices: found, unavailable })
 }

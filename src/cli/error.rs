@@ -1,6 +1,9 @@
 //! What a command can end with besides a report, and the exit status that it means.
 
+use crate::engine::device::OpenError;
+use crate::engine::run::RunError;
 use crate::engine::scenario::ScenarioError;
+use crate::engine::{InferError, LoadError, StartError};
 use crate::graph::GraphError;
 use crate::hal::{HalError, Unavailable};
 
@@ -47,5 +50,60 @@ impl From<HalError> for CliError {
 impl From<ScenarioError> for CliError {
     fn from(e: ScenarioError) -> CliError {
         CliError::Input(e.to_string())
+    }
+}
+
+impl From<OpenError> for CliError {
+    fn from(e: OpenError) -> CliError {
+        match e {
+            OpenError::Unavailable(unavailable) => CliError::Unavailable(unavailable),
+            OpenError::Spec { .. } => CliError::Input(format!("--device: {e}")),
+        }
+    }
+}
+
+impl From<StartError> for CliError {
+    fn from(e: StartError) -> CliError {
+        match e {
+            StartError::Device(e) => e.into(),
+            StartError::Policy(e) => CliError::Input(e.to_string()),
+            StartError::Lane(_) | StartError::Thread(_) => CliError::Failed(e.to_string()),
+        }
+    }
+}
+
+impl From<LoadError> for CliError {
+    fn from(e: LoadError) -> CliError {
+        match e {
+            LoadError::Model { source: GraphError::Device { .. }, .. } => CliError::Failed(e.to_string()),
+            LoadError::Model { .. } | LoadError::TooMany { .. } => CliError::Input(e.to_string()),
+            LoadError::Device { .. } | LoadError::EngineGone { .. } => CliError::Failed(e.to_string()),
+        }
+    }
+}
+
+impl From<InferError> for CliError {
+    fn from(e: InferError) -> CliError {
+        match e {
+            InferError::InputCount { .. }
+            | InferError::Input { .. }
+            | InferError::InputValue { .. }
+            | InferError::FixedInput { .. } => CliError::Input(e.to_string()),
+            _ => CliError::Failed(e.to_string()),
+        }
+    }
+}
+
+impl From<RunError> for CliError {
+    fn from(e: RunError) -> CliError {
+        match e {
+            RunError::Start(e) => e.into(),
+            RunError::Load(e) => e.into(),
+            RunError::Infer(e) => e.into(),
+            RunError::Inputs { .. } | RunError::Arrival { .. } | RunError::Profile { .. } => {
+                CliError::Input(e.to_string())
+            }
+            RunError::EngineGone(_) => CliError::Failed(e.to_string()),
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
-use super::device::{self, DeviceArg};
+use super::device::DeviceArg;
 use super::error::CliError;
 use super::model::{self, ShapeArgs};
 use super::report::{Report, device_info, to_json};
@@ -102,9 +102,8 @@ pub fn run(args: &Args) -> Result<Inspected, CliError> {
     }
     let source = model::source(&args.model)?;
     let graph = load(&source, &args.shapes.options()?)?;
-    let mut opened = device::open(args.device.spec())?;
-    opened.tell();
-    let compiled = compile(&graph, opened.device.as_mut(), TenantId(0))?;
+    let mut device = args.device.open()?;
+    let compiled = compile(&graph, device.as_mut(), TenantId(0))?;
     let nodes = nodes(&compiled.recording);
     let totals = Totals {
         flops: nodes.iter().map(|n| n.flops).sum(),
@@ -117,7 +116,7 @@ pub fn run(args: &Args) -> Result<Inspected, CliError> {
     };
     Ok(Inspected::Model(Model {
         model: args.model.clone(),
-        device: device_info(opened.device.caps()),
+        device: device_info(device.caps()),
         inputs: graph.input_ports().into_iter().map(port_row).collect(),
         outputs: outputs(&graph),
         nodes,

@@ -15,7 +15,6 @@ mod inspect;
 mod model;
 mod onnx_head;
 mod report;
-mod session;
 mod table;
 
 use std::io::{self, IsTerminal, Write};

@@ -23,7 +23,7 @@ use crate::hal::{
 };
 use crate::service::policy::Policy;
 use crate::service::{Decisions, TenantView, View};
-use crate::tensor::{Nanos, RequestId, TenantId};
+use crate::tensor::{Nanos, RequestId, Share, TenantId};
 use crate::timeline::InstantKind;
 
 /// See the module's comment.
@@ -180,7 +180,7 @@ impl Dispatcher {
         let compiled = compile(&mut *self.device, id).map_err(|source| LoadError::Model { tenant: name(), source })?;
         let lowered = self.now();
         let mut pipelines = Vec::new();
-        let installed = self.install(&compiled.recording, |device, done, total, kernel| {
+        let installed = self.install(&compiled.recording, spec.share, |device, done, total, kernel| {
             pipelines.push((kernel.to_string(), device));
             let _ = reply.try_send(LoadReply::Compiling(done, total, kernel.into()));
         });
@@ -221,6 +221,7 @@ impl Dispatcher {
     fn install(
         &mut self,
         recording: &Arc<crate::hal::Recording>,
+        share: Share,
         mut progress: impl FnMut(Nanos, usize, usize, &str),
     ) -> Result<(RecordingId, Plan), HalError> {
         let clock = self.config.clock;
@@ -228,7 +229,7 @@ impl Dispatcher {
             progress(crate::hal::Clock::now(&clock), done, total, kernel);
         };
         let id = self.device.install(recording.clone(), &mut note)?;
-        match Plan::new(recording, &mut *self.device) {
+        match Plan::new(recording, &mut *self.device, share) {
             Ok(plan) => Ok((id, plan)),
             Err(error) => {
                 self.device.uninstall(id);

@@ -10,21 +10,21 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
 use super::case;
 use super::compare::close;
-use super::device::{self, DeviceArg};
+use super::device::DeviceArg;
 use super::error::CliError;
 use super::onnx_head::OnnxHead;
-use super::report::{Report, device_info, progress, to_json};
-use super::session::Session;
+use super::report::{Report, progress, to_json};
 use super::table::Table;
+use crate::engine::{Engine, TenantSpec};
 use crate::graph::{Graph, GraphError, LoadOptions, ModelSource, load};
-use crate::hal::Device;
-use crate::tensor::{HostTensor, Share};
+use crate::tensor::HostTensor;
 use crate::timeline::DeviceInfo;
 
 /// The tolerances of ONNX's own backend tests.
@@ -88,22 +88,22 @@ pub struct Conformance {
 /// [`CliError`] where no device opens or the folder holds no test; failures of tests are in the report.
 pub fn run(args: &Args) -> Result<Conformance, CliError> {
     let tests = tests(&args.folder, args.filter.as_deref().unwrap_or(""))?;
-    let opened = device::open_each(args.device.spec())?;
-    let bar = progress(tests.len() * opened.len());
+    let specs = args.device.each();
+    let bar = progress(tests.len() * specs.len());
     let mut devices = Vec::new();
-    for mut opened in opened {
-        opened.tell();
-        let mut on = OnDevice::new(device_info(opened.device.caps()));
+    for spec in specs {
+        let engine = Engine::open(&spec)?;
+        let mut on = OnDevice::new(engine.device_info());
         for test in &tests {
             let name = name(test);
             bar.set_message(name.clone());
-            on.count(name, run_test(test, opened.device.as_mut()));
+            on.count(name, run_test(test, &engine));
             bar.inc(1);
         }
         devices.push(on);
     }
     bar.finish_and_clear();
-    Ok(Conformance { all: args.device.spec() == "all", devices })
+    Ok(Conformance { all: args.device.is_all(), devices })
 }
 
 /// The test folders, by name.
@@ -133,7 +133,7 @@ fn name(test: &Path) -> String {
     test.file_name().map_or_else(|| test.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-fn run_test(test: &Path, device: &mut dyn Device) -> Outcome {
+fn run_test(test: &Path, engine: &Engine) -> Outcome {
     let head = match OnnxHead::read(&test.join("model.onnx")) {
         Ok(head) => head,
         Err(e) => return Outcome::Failed(e.to_string()),
@@ -141,7 +141,7 @@ fn run_test(test: &Path, device: &mut dyn Device) -> Outcome {
     let mut on_device = true;
     let mut sets = 0;
     while test.join(format!("test_data_set_{sets}")).is_dir() {
-        match run_set(test, &test.join(format!("test_data_set_{sets}")), &head, device) {
+        match run_set(test, &test.join(format!("test_data_set_{sets}")), &head, engine) {
             Outcome::Passed(this) => on_device &= this,
             other => return other,
         }
@@ -153,20 +153,20 @@ fn run_test(test: &Path, device: &mut dyn Device) -> Outcome {
     }
 }
 
-fn run_set(test: &Path, set: &Path, head: &OnnxHead, device: &mut dyn Device) -> Outcome {
-    let prepared = data(set, head).and_then(|(inputs, outputs)| Ok((graph(test, head, &inputs)?, inputs, outputs)));
+fn run_set(test: &Path, set: &Path, head: &OnnxHead, engine: &Engine) -> Outcome {
+    let prepared =
+        data(set, head).and_then(|(inputs, outputs)| Ok((Arc::new(graph(test, head, &inputs)?), inputs, outputs)));
     let (graph, inputs, outputs) = match prepared {
         Ok(prepared) => prepared,
         Err(unsupported) => return unsupported,
     };
-    let session = match Session::open(&graph, device, Share::FULL, &mut |_, _, _| {}) {
-        Ok(session) => session,
+    let tenant = match engine.load_graph(TenantSpec::new(&name(test), ""), graph.clone(), &mut |_| {}) {
+        Ok(tenant) => tenant,
         Err(e) => return Outcome::Failed(e.to_string()),
     };
-    let on_device = session.recording().launches() > 0 && session.recording().cpu_nodes() == 0;
-    let got = session.infer(device, &case::request(&graph, &inputs));
-    session.close(device);
-    match got.map_err(|e| e.to_string()).and_then(|got| compare(&graph, &got, &outputs)) {
+    let on_device = tenant.recording().launches() > 0 && tenant.recording().cpu_nodes() == 0;
+    let got = tenant.infer(case::request(&graph, &inputs)).and_then(|pending| pending.wait());
+    match got.map_err(|e| e.to_string()).and_then(|got| compare(&graph, &got.outputs, &outputs)) {
         Ok(()) => Outcome::Passed(on_device),
         Err(reason) => Outcome::Failed(reason),
     }
