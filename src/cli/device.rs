@@ -1,9 +1,9 @@
-//! The option that chooses a device, and engines on what it names.
+//! The option that chooses a device, and what it names.
 
 use clap::Args;
 
 use super::error::CliError;
-use crate::engine::{Engine, device};
+use crate::engine::device;
 use crate::hal::{Device, WallClock};
 
 /// The option that chooses a device.
@@ -25,15 +25,6 @@ impl DeviceArg {
         Ok(device::open(&self.device, WallClock::start())?)
     }
 
-    /// An engine on the device.
-    ///
-    /// # Errors
-    /// As [`DeviceArg::open`].
-    pub fn engine(&self) -> Result<Engine, CliError> {
-        self.only_one()?;
-        Ok(Engine::open(&self.device)?)
-    }
-
     /// True for `all`.
     pub fn is_all(&self) -> bool {
         self.device == "all"
@@ -44,7 +35,11 @@ impl DeviceArg {
         if self.is_all() { device::all_specs() } else { vec![self.device.clone()] }
     }
 
-    fn only_one(&self) -> Result<(), CliError> {
+    /// Refuses `all`.
+    ///
+    /// # Errors
+    /// [`CliError::Input`].
+    pub fn only_one(&self) -> Result<(), CliError> {
         if self.is_all() {
             let what = "--device all: this command runs on one device; check, conformance and run take all";
             return Err(CliError::Input(what.into()));

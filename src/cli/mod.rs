@@ -4,10 +4,12 @@
 //! `--json` prints exactly one document on stdout; tables go to stdout, notes, logs and progress bars to stderr. The
 //! names here are fixed, so that scripts can rely on them. Nothing here computes: commands call the layers below.
 
+mod bench;
 mod case;
 mod check;
 mod compare;
 mod conformance;
+mod demo;
 mod device;
 mod devices;
 mod error;
@@ -15,6 +17,7 @@ mod inspect;
 mod model;
 mod onnx_head;
 mod report;
+mod run;
 mod table;
 
 use std::io::{self, IsTerminal, Write};
@@ -40,19 +43,25 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Demo(demo::Args),
     Devices(devices::Args),
     Inspect(inspect::Args),
     Check(check::Args),
     Conformance(conformance::Args),
+    Bench(bench::Args),
+    Run(run::Args),
 }
 
 impl Command {
     fn run(&self) -> Result<Box<dyn Report>, CliError> {
         Ok(match self {
+            Command::Demo(args) => Box::new(demo::run(args)?),
             Command::Devices(args) => Box::new(devices::run(args)?),
             Command::Inspect(args) => Box::new(inspect::run(args)?),
             Command::Check(args) => Box::new(check::run(args)?),
             Command::Conformance(args) => Box::new(conformance::run(args)?),
+            Command::Bench(args) => Box::new(bench::run(args)?),
+            Command::Run(args) => Box::new(run::run(args)?),
         })
     }
 }
