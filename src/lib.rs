@@ -24,7 +24,12 @@
 //! metrics, [`service::policy`] for who is served next, [`graph`] and [`kernel`] for how a model becomes GPU work, and
 //! [`hal`] for what a device is. The layers import downwards only, in the order engine, service, graph, kernel, hal,
 //! timeline, tensor.
+//! `docs/ARCHITECTURE.md` is the map; each module below is a layer of it, and lower ones never name higher ones.
 
+// The library neither prints nor panics on a result; tests may.
+#![warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
+pub mod cli;
 pub mod engine;
 pub mod graph;
 pub mod hal;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `cotenant` command: see `src/cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cotenant::cli::main()
+}

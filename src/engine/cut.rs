@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use crate::hal::{DeviceCaps, DeviceKind, HalError, Launch};
+use crate::tensor::Share;
 
 /// Workers per launch on software devices, where few workers with several tiles each beat many workers.
 const SOFTWARE_WORKERS: u32 = 8;
@@ -20,14 +21,24 @@ pub(super) struct Cut {
     pub(super) workers: u32,
 }
 
-/// The slices of `launch` on a device with `caps`, for a tenant that has the device's full share.
+/// The slices of `launch` on a device with `caps`, for a tenant that has this share of it.
 ///
 /// # Errors
 /// [`HalError::Kernel`] when a single tile is longer than the device's loops may be.
-pub(super) fn cut(launch: &Launch, caps: &DeviceCaps) -> Result<Vec<Cut>, HalError> {
-    let preferred = match caps.kind {
-        DeviceKind::SoftwareGpu => SOFTWARE_WORKERS,
-        _ => caps.full_workers(),
+pub(super) fn cut(launch: &Launch, caps: &DeviceCaps, share: Share) -> Result<Vec<Cut>, HalError> {
+    let workers_max = caps.limits.workers_max.max(1);
+    let (preferred, workers_max) = match (share == Share::FULL, caps.kind) {
+        (true, DeviceKind::SoftwareGpu) => (SOFTWARE_WORKERS, workers_max),
+        (true, _) => (caps.full_workers(), workers_max),
+        // A CPU core runs one workgroup at a time, so a share of the cores is as many workers. A share is never exceeded.
+        (false, DeviceKind::SoftwareGpu) => {
+            let part = share.of_workers(caps.compute_units.unwrap_or(1));
+            (part, part.min(workers_max))
+        }
+        (false, _) => {
+            let part = share.of_workers(caps.full_workers());
+            (part, part.min(workers_max))
+        }
     };
     let worker_tiles_max = match caps.quirks.loop_iterations_max {
         // One more iteration than the tile's own: the loop over tiles.
@@ -44,13 +55,13 @@ pub(super) fn cut(launch: &Launch, caps: &DeviceCaps) -> Result<Vec<Cut>, HalErr
             ),
         });
     }
-    let slice_tiles_max = caps.limits.workers_max.max(1).saturating_mul(worker_tiles_max);
+    let slice_tiles_max = workers_max.saturating_mul(worker_tiles_max);
     let mut cuts = Vec::new();
     let mut first = 0;
     while first < launch.tiles {
         let tiles = slice_tiles_max.min(launch.tiles - first);
         let demanded = tiles.div_ceil(worker_tiles_max);
-        let workers = preferred.max(demanded).min(tiles).min(caps.limits.workers_max.max(1));
+        let workers = preferred.max(demanded).min(tiles).min(workers_max);
         cuts.push(Cut { tiles: first..first + tiles, workers });
         first += tiles;
     }
@@ -82,8 +93,12 @@ mod tests {
     }
 
     fn check(launch: &Launch, caps: &DeviceCaps, expected: &[(u32, u32)]) {
+        check_share(launch, caps, Share::FULL, expected);
+    }
+
+    fn check_share(launch: &Launch, caps: &DeviceCaps, share: Share, expected: &[(u32, u32)]) {
         let cuts: Vec<(u32, u32)> =
-            cut(launch, caps).unwrap().iter().map(|c| (c.tiles.end - c.tiles.start, c.workers)).collect();
+            cut(launch, caps, share).unwrap().iter().map(|c| (c.tiles.end - c.tiles.start, c.workers)).collect();
         assert_eq!(cuts, expected);
     }
 
@@ -102,8 +117,21 @@ mod tests {
     }
 
     #[test]
+    fn a_share_is_never_exceeded() {
+        let half = Share::from_percent(50.0).unwrap();
+        check_share(&launch(1000, 10), &caps(DeviceKind::DiscreteGpu, None, 65_535), half, &[(1000, 40)]);
+        check_share(&launch(1000, 10), &caps(DeviceKind::SoftwareGpu, None, 65_535), half, &[(1000, 5)]);
+        check_share(
+            &launch(650, 999),
+            &caps(DeviceKind::SoftwareGpu, Some(65_535), 65_535),
+            half,
+            &[(325, 5), (325, 5)],
+        );
+    }
+
+    #[test]
     fn a_tile_beyond_the_bound_is_refused() {
-        let error = cut(&launch(1, 65_535), &caps(DeviceKind::SoftwareGpu, Some(65_535), 8)).unwrap_err();
+        let error = cut(&launch(1, 65_535), &caps(DeviceKind::SoftwareGpu, Some(65_535), 8), Share::FULL).unwrap_err();
         assert!(error.to_string().contains("65535 loop iterations"), "{error}");
     }
 
@@ -114,7 +142,7 @@ mod tests {
         ) {
             let kind = if software { DeviceKind::SoftwareGpu } else { DeviceKind::DiscreteGpu };
             let mut next = 0;
-            for c in cut(&launch(tiles, iterations), &caps(kind, Some(65_535), workers_max)).unwrap() {
+            for c in cut(&launch(tiles, iterations), &caps(kind, Some(65_535), workers_max), Share::FULL).unwrap() {
                 prop_assert_eq!(c.tiles.start, next);
                 next = c.tiles.end;
                 prop_assert!(c.workers >= 1 && c.workers <= workers_max);

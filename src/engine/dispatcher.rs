@@ -23,7 +23,7 @@ use crate::hal::{
 };
 use crate::service::policy::Policy;
 use crate::service::{Decisions, TenantView, View};
-use crate::tensor::{Nanos, RequestId, TenantId};
+use crate::tensor::{Nanos, RequestId, Share, TenantId};
 use crate::timeline::InstantKind;
 
 /// See the module's comment.
@@ -182,6 +182,8 @@ impl Dispatcher {
         let mut pipelines = Vec::new();
         let installed = self.install(&compiled.recording, |at, done, total, kernel| {
             pipelines.push((kernel.to_string(), at));
+        let installed = self.install(&compiled.recording, spec.share, |device, done, total, kernel| {
+            pipelines.push((kernel.to_string(), device));
             let _ = reply.try_send(LoadReply::Compiling(done, total, kernel.into()));
         });
         let (recording, plan) = match installed {
@@ -221,6 +223,7 @@ impl Dispatcher {
     fn install(
         &mut self,
         recording: &Arc<crate::hal::Recording>,
+        share: Share,
         mut progress: impl FnMut(Nanos, usize, usize, &str),
     ) -> Result<(RecordingId, Plan), HalError> {
         let clock = self.config.clock;
@@ -229,6 +232,7 @@ impl Dispatcher {
         };
         let id = self.device.install(recording.clone(), &mut note)?;
         match Plan::new(recording, self.device.caps()) {
+        match Plan::new(recording, &mut *self.device, share) {
             Ok(plan) => Ok((id, plan)),
             Err(error) => {
                 self.device.uninstall(id);

@@ -10,7 +10,7 @@ use super::request::Request;
 use super::tenant::TenantShared;
 use crate::hal::{BufferId, DeviceCaps, HalError, Recording, RecordingId};
 use crate::service::{Class, RequestView, TenantView};
-use crate::tensor::Nanos;
+use crate::tensor::{Nanos, Share};
 
 /// A tenant's state.
 pub(super) struct Loaded {
@@ -62,6 +62,8 @@ impl Plan {
     /// # Errors
     /// [`HalError`] when a launch cannot be cut for this device.
     pub(super) fn new(recording: &Arc<Recording>, caps: &DeviceCaps) -> Result<Plan, HalError> {
+    /// [`HalError`] when a launch cannot be cut for this device or constants cannot be read.
+    pub(super) fn new(recording: &Arc<Recording>, device: &mut dyn Device, share: Share) -> Result<Plan, HalError> {
         let operations = &recording.operations;
         let mut steps = Vec::with_capacity(operations.len());
         while let Some(operation) = operations.get(steps.len()) {
@@ -69,6 +71,7 @@ impl Plan {
                 let mut cuts = Vec::new();
                 for (at, launch) in (0..).zip(&operation.launches) {
                     cuts.extend(cut(launch, caps)?.into_iter().map(|c| (at, c)));
+                    cuts.extend(cut(launch, device.caps(), share)?.into_iter().map(|c| (at, c)));
                 }
                 steps.push(Step::Launches(cuts));
                 continue;

@@ -11,7 +11,7 @@ use super::{InferError, Uploads, region_of};
 use crate::graph::{LoadOptions, MemoryUse, ModelSource, Port};
 use crate::hal::{Clock, HalError, Recording, Region, TensorRef, WallClock, eval};
 use crate::service::Class;
-use crate::tensor::{HostTensor, Nanos, TenantId, show_shape};
+use crate::tensor::{HostTensor, Nanos, Share, TenantId, show_shape};
 
 /// A model to be loaded and what it is promised.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct TenantSpec {
     pub slo: Nanos,
     /// Device memory that it may take, in bytes.
     pub memory_limit_bytes: Option<u64>,
+    /// The part of the device that its launches may fill.
+    pub share: Share,
     /// Requests that may wait or run at once; more are turned away. At least one.
     pub queue_max: usize,
 }
@@ -45,6 +47,7 @@ impl TenantSpec {
             priority: 5,
             slo: Nanos::from_ms(100.0),
             memory_limit_bytes: None,
+            share: Share::FULL,
             queue_max: 64,
         }
     }

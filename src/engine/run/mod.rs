@@ -14,7 +14,7 @@ use super::{Engine, EngineGone, InferError, LoadError, LoadStage, StartError, Te
 use crate::graph::{LoadOptions, ModelSource};
 use crate::hal::Counters;
 use crate::service::arrival::ArrivalError;
-use crate::tensor::{HostTensor, Nanos, TensorError};
+use crate::tensor::{HostTensor, Nanos, Share, TensorError};
 use crate::timeline::metrics::{Meter, Occupied, RunMetrics, TenantFacts, Totals};
 use crate::timeline::{ClockKind, ScenarioText, Timeline};
 use drive::{Drive, DriveReport, Pace, Source};
@@ -222,6 +222,7 @@ fn load(
         priority: spec.priority,
         slo: spec.slo,
         memory_limit_bytes: spec.memory_limit_mb.map(|mb| mb << 20),
+        share: Share::FULL,
         queue_max: options.queue_max.max(spec.arrival.concurrency().unwrap_or(0) as usize),
     };
     let mut tell = |stage: LoadStage| progress(RunStage::Loading { tenant: &spec.name, tenant_idx, stage });
@@ -243,8 +244,6 @@ fn warm_up(
         None => inputs::drawn(&tenant.inputs(), seed, tenant_idx),
     };
     let first = tenant.infer(inputs.clone())?.wait()?;
-    let mut hash = Sha256::new();
-    first.outputs.iter().for_each(|output| hash.update(output.bytes()));
     let mut latencies = Vec::new();
     let mut spent = Nanos(0);
     for _ in 1..options.warm_up_requests.max(2) {
@@ -257,8 +256,13 @@ fn warm_up(
     }
     latencies.sort_unstable();
     let solo_latency = latencies[latencies.len() / 2];
-    let output_sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Ready { tenant, inputs, solo_latency, output_sha256 })
+    Ok(Ready { tenant, inputs, solo_latency, output_sha256: output_sha256(&first.outputs) })
+}
+
+/// SHA-256 of a model's first output, in hexadecimal: equal on one device under every schedule.
+pub fn output_sha256(outputs: &[HostTensor]) -> String {
+    let digest = Sha256::digest(outputs.first().map_or(&[][..], HostTensor::bytes));
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The measured part.

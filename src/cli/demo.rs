@@ -1,0 +1,81 @@
+//! `cotenant demo`: four built-in tenants on the best device, for a few seconds; a table, a trace, and where to go next.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args as ClapArgs;
+
+use super::device::DeviceArg;
+use super::error::CliError;
+use super::report::{Report, to_json};
+use super::run::{print, run_traced, seconds, status};
+use crate::engine::run::RunOptions;
+use crate::engine::scenario::{Length, Scenario};
+use crate::timeline::metrics::RunMetrics;
+
+/// The scenario.
+const SCENARIO: &str = include_str!("demo.toml");
+
+/// See several models share this machine's best device
+#[derive(ClapArgs, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    device: DeviceArg,
+    /// Length after warm-up
+    #[arg(long, value_name = "S", default_value_t = 5.0)]
+    seconds: f64,
+    /// Where the trace goes
+    #[arg(long, value_name = "FILE", default_value = "cotenant-demo.trace.json")]
+    trace: PathBuf,
+}
+
+/// The answer.
+#[derive(Debug)]
+pub struct Demo {
+    metrics: RunMetrics,
+    trace: PathBuf,
+}
+
+/// Runs the demo.
+///
+/// # Errors
+/// [`CliError`]: what is wrong with the arguments or the device.
+pub fn run(args: &Args) -> Result<Demo, CliError> {
+    args.device.only_one()?;
+    let mut scenario = Scenario::parse(SCENARIO, Path::new("demo.toml"))?;
+    scenario.length = Length::Duration(seconds("--seconds", args.seconds)?);
+    let options = RunOptions { device: Some(args.device.device.clone()), ..RunOptions::default() };
+    let metrics = run_traced(&scenario, options, Some(&args.trace))?;
+    Ok(Demo { metrics, trace: args.trace.clone() })
+}
+
+impl Report for Demo {
+    fn json(&self) -> serde_json::Result<String> {
+        to_json(&self.metrics)
+    }
+
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.metrics.device.backend == "reference" {
+            writeln!(
+                out,
+                "No GPU was found, not even a software one, so operators were computed one by one on the CPU."
+            )?;
+            writeln!(out, "A software GPU is enough (Debian: apt-get install mesa-vulkan-drivers libvulkan1).\n")?;
+        }
+        print(&self.metrics, out)?;
+        writeln!(
+            out,
+            "\"alone ms\" is the latency without company; ANTT is the mean slowdown against it, STP how many"
+        )?;
+        writeln!(out, "models' worth of work the device did at a time.\n")?;
+        writeln!(out, "The trace is in {}: open it at ui.perfetto.dev. Next:", self.trace.display())?;
+        writeln!(out, "  cotenant devices                    what this machine has")?;
+        writeln!(out, "  cotenant inspect zoo:mobilenet_v2   what a model becomes")?;
+        writeln!(out, "  cotenant run --policy help          who is served next")?;
+        writeln!(out, "  cotenant run SCENARIO.toml          your own tenants")
+    }
+
+    fn status(&self) -> u8 {
+        status(&self.metrics)
+    }
+}

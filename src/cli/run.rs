@@ -1,0 +1,303 @@
+//! `cotenant run`: the tenants of a scenario file on a device, under a policy; metrics and a trace.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args as ClapArgs;
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+use super::device::DeviceArg;
+use super::error::CliError;
+use super::report::{Report, progress, to_json};
+use super::table::{Table, number};
+use crate::engine::LoadStage;
+use crate::engine::run::{RunOptions, RunReport, RunStage, scenario};
+use crate::engine::scenario::{Length, PolicySpec, Scenario};
+use crate::service::policy::POLICIES;
+use crate::tensor::Nanos;
+use crate::timeline::metrics::{RunMetrics, TenantMetrics};
+use crate::timeline::{ClockKind, Timeline, perfetto};
+
+/// Events that a trace keeps; of longer runs the last ones.
+const TRACE_EVENTS_MAX: usize = 1_000_000;
+
+/// Run a scenario: tenants, arrivals, a policy; metrics
+#[derive(ClapArgs, Debug)]
+pub struct Args {
+    /// A scenario file
+    #[arg(required_unless_present = "policy")]
+    scenario: Option<PathBuf>,
+    /// Instead of the scenario's device; `all` runs it on each
+    #[arg(long, short, value_name = "DEVICE")]
+    device: Option<String>,
+    /// Instead of the scenario's policy; `help` lists them
+    #[arg(long, value_name = "POLICY")]
+    policy: Option<String>,
+    /// Instead of the scenario's seed
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Write what happened as a trace, for ui.perfetto.dev and the app
+    #[arg(long, value_name = "OUT.json")]
+    trace: Option<PathBuf>,
+    /// Compute real outputs on simulated devices too; all others always do
+    #[arg(long)]
+    numerics: bool,
+}
+
+/// The answer.
+#[derive(Debug)]
+pub enum Ran {
+    /// The names of the policies.
+    Policies,
+    /// Metrics of a device, or of each of several.
+    Devices {
+        /// Whether each of several was asked for.
+        all: bool,
+        /// One per device.
+        metrics: Vec<RunMetrics>,
+        /// Where the trace is.
+        trace: Option<PathBuf>,
+    },
+}
+
+/// Runs the scenario.
+///
+/// # Errors
+/// [`CliError`]: what is wrong with the scenario, its models or the device.
+pub fn run(args: &Args) -> Result<Ran, CliError> {
+    if args.policy.as_deref() == Some("help") {
+        return Ok(Ran::Policies);
+    }
+    let Some(path) = &args.scenario else {
+        return Err(CliError::Input("SCENARIO is missing: allowed is the path of a scenario file".into()));
+    };
+    let scenario = Scenario::load(path)?;
+    let device = DeviceArg { device: args.device.clone().unwrap_or_else(|| scenario.device.clone()) };
+    if let (true, Some(trace)) = (device.is_all(), &args.trace) {
+        let what = format!("--trace {}: a trace is of one device; choose one instead of all", trace.display());
+        return Err(CliError::Input(what));
+    }
+    let policy = args.policy.as_ref().filter(|name| **name != scenario.policy.name);
+    let options = RunOptions {
+        policy: policy.map(|name| PolicySpec { name: name.clone(), options: toml::Table::new() }),
+        seed: args.seed,
+        ..RunOptions::default()
+    };
+    let mut metrics = Vec::new();
+    for spec in device.each() {
+        let options = RunOptions { device: Some(spec), ..options.clone() };
+        metrics.push(run_traced(&scenario, options, args.trace.as_deref())?);
+    }
+    Ok(Ran::Devices { all: device.is_all(), metrics, trace: args.trace.clone() })
+}
+
+/// Runs a scenario on one device and writes its trace where one is wanted.
+///
+/// # Errors
+/// [`CliError`]; no part of a trace is left behind.
+pub fn run_traced(scenario: &Scenario, options: RunOptions, trace: Option<&Path>) -> Result<RunMetrics, CliError> {
+    if let Some(path) = trace {
+        writable(path)?;
+    }
+    let options = RunOptions { timeline_events_max: trace.map(|_| TRACE_EVENTS_MAX), ..options };
+    let bar = progress(0);
+    let report = self::scenario(scenario, &options, &mut |stage| show(&bar, scenario, stage));
+    bar.finish_and_clear();
+    let RunReport { metrics, timeline, .. } = report?;
+    if let (Some(path), Some(timeline)) = (trace, timeline) {
+        write_trace(&timeline, path)?;
+    }
+    Ok(metrics)
+}
+
+/// Whether a file can be made here, asked before the work and not after it.
+fn writable(path: &Path) -> Result<(), CliError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path.is_dir() || !folder.is_dir() {
+        let what = if path.is_dir() { "a folder" } else { "its folder does not exist" };
+        return Err(CliError::Input(format!("--trace {}: {what}; allowed is a new or an old file", path.display())));
+    }
+    Ok(())
+}
+
+fn write_trace(timeline: &Timeline, path: &Path) -> Result<(), CliError> {
+    let written = perfetto::write_file(timeline, path);
+    written.map_err(|e| CliError::Failed(format!("--trace {}: {e}", path.display())))?;
+    if timeline.dropped() > 0 {
+        tracing::warn!(
+            "{} keeps the last {} events; {} were dropped",
+            path.display(),
+            timeline.len(),
+            timeline.dropped()
+        );
+    }
+    Ok(())
+}
+
+fn show(bar: &ProgressBar, scenario: &Scenario, stage: RunStage) {
+    match stage {
+        RunStage::Loading { tenant, tenant_idx, stage } => {
+            bar.set_length(scenario.tenants.len() as u64);
+            bar.set_position(tenant_idx as u64);
+            bar.set_message(match stage {
+                LoadStage::Reading => format!("reading {tenant}"),
+                LoadStage::Compiling { done, total, kernel } => {
+                    format!("{tenant}: pipeline {done} of {total}, {kernel}")
+                }
+            });
+        }
+        RunStage::WarmingUp { tenant } => bar.set_message(format!("{tenant} alone")),
+        RunStage::Running { elapsed } => {
+            bar.set_message("running, ms");
+            if let Length::Duration(whole) = scenario.length {
+                bar.set_length(whole.as_ms() as u64);
+                bar.set_position(elapsed.as_ms().min(whole.as_ms()) as u64);
+            }
+        }
+    }
+}
+
+impl Report for Ran {
+    fn json(&self) -> serde_json::Result<String> {
+        #[derive(Serialize)]
+        struct Policy {
+            name: &'static str,
+            summary: &'static str,
+            options: &'static [&'static str],
+        }
+        #[derive(Serialize)]
+        struct All<'a> {
+            devices: &'a [RunMetrics],
+        }
+        match self {
+            Ran::Policies => {
+                let policy = |p: &'static crate::service::policy::PolicyEntry| Policy {
+                    name: p.name,
+                    summary: p.summary,
+                    options: p.options,
+                };
+                to_json(&POLICIES.iter().map(policy).collect::<Vec<_>>())
+            }
+            Ran::Devices { all: false, metrics, .. } if metrics.len() == 1 => to_json(&metrics[0]),
+            Ran::Devices { metrics, .. } => to_json(&All { devices: metrics }),
+        }
+    }
+
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Ran::Policies => {
+                let mut table = Table::new(&["policy", "what it does", "options"]);
+                for p in POLICIES {
+                    let options = if p.options.is_empty() { "-".into() } else { p.options.join(", ") };
+                    table.row([p.name.into(), p.summary.into(), options]);
+                }
+                table.print(out)
+            }
+            Ran::Devices { metrics, trace, .. } => {
+                for metrics in metrics {
+                    print(metrics, out)?;
+                }
+                if let [_, _, ..] = metrics.as_slice() {
+                    print_devices(metrics, out)?;
+                }
+                match trace {
+                    Some(path) => writeln!(out, "trace: {} (open it at ui.perfetto.dev)", path.display()),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn status(&self) -> u8 {
+        match self {
+            Ran::Policies => 0,
+            Ran::Devices { metrics, .. } => metrics.iter().map(status).max().unwrap_or(0),
+        }
+    }
+}
+
+/// Requests that failed are a requirement that was not met.
+pub fn status(metrics: &RunMetrics) -> u8 {
+    u8::from(metrics.tenants.iter().any(|t| t.failed > 0))
+}
+
+/// The tables of one run.
+///
+/// # Errors
+/// What `out` reports.
+pub fn print(metrics: &RunMetrics, out: &mut dyn Write) -> io::Result<()> {
+    let device = &metrics.device;
+    let measured = match metrics.clock {
+        ClockKind::Wall => "measured",
+        ClockKind::Virtual => "simulated",
+    };
+    writeln!(
+        out,
+        "{} ({}, {}), policy {}, seed {}",
+        device.name, device.backend, device.driver, metrics.policy, metrics.seed
+    )?;
+    writeln!(out, "{measured} over {:.1} s\n", metrics.elapsed_ms / 1e3)?;
+    let mut table = Table::new(&[
+        "tenant",
+        "model",
+        "requests",
+        "done",
+        "rejected",
+        "failed",
+        "req/s",
+        "alone ms",
+        "mean ms",
+        "p50",
+        "p95",
+        "p99",
+        "max",
+        "SLO ms",
+        "in SLO",
+        "CPU nodes",
+    ]);
+    for t in &metrics.tenants {
+        table.row(tenant_row(t));
+    }
+    table.print(out)?;
+    let t = &metrics.totals;
+    writeln!(out)?;
+    let mut totals = Table::new(&["completed", "req/s", "in SLO/s", "ANTT", "STP", "fairness", "Jain", "device busy"]);
+    let busy = t.utilization.map_or("-".into(), |u| format!("{:.0}%", u * 100.0));
+    let figures = [Some(t.throughput_rps), Some(t.goodput_rps), t.antt, t.stp, t.fairness, t.jain].map(number);
+    totals.row([t.completed.to_string()].into_iter().chain(figures).chain([busy]));
+    totals.print(out)?;
+    writeln!(out)
+}
+
+fn tenant_row(t: &TenantMetrics) -> Vec<String> {
+    let counts = [t.requests, t.completed, t.rejected, t.failed].map(|n| n.to_string());
+    let l = &t.latency_ms;
+    let times = [Some(t.throughput_rps), t.solo_latency_ms, l.mean, l.p50, l.p95, l.p99, l.max].map(number);
+    let promise = [number(Some(t.slo_ms)), format!("{:.0}%", t.slo_attainment * 100.0), t.cpu_nodes.to_string()];
+    [t.name.clone(), t.model.clone()].into_iter().chain(counts).chain(times).chain(promise).collect()
+}
+
+/// Several devices side by side.
+fn print_devices(all: &[RunMetrics], out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Table::new(&["device", "completed", "req/s", "in SLO/s", "ANTT", "STP", "fairness"]);
+    for metrics in all {
+        let t = &metrics.totals;
+        let figures = [Some(t.throughput_rps), Some(t.goodput_rps), t.antt, t.stp, t.fairness].map(number);
+        table.row([metrics.device.name.clone(), t.completed.to_string()].into_iter().chain(figures));
+    }
+    table.print(out)?;
+    writeln!(out)
+}
+
+/// A length of time from seconds on the command line.
+///
+/// # Errors
+/// [`CliError::Input`] naming the option.
+pub fn seconds(option: &str, value: f64) -> Result<Nanos, CliError> {
+    const SECONDS_MAX: f64 = 86_400.0;
+    if value > 0.0 && value <= SECONDS_MAX {
+        return Ok(Nanos::from_secs(value));
+    }
+    Err(CliError::Input(format!("{option} {value}: allowed is above 0 to {SECONDS_MAX}")))
+}
