@@ -5,6 +5,8 @@
 //! workers without changing a bit of its result. What changes the order of a sum is chosen when a model is loaded;
 //! a share of the device changes only how many workers walk the tiles.
 
+mod conv;
+mod depthwise;
 mod elementwise;
 mod epilogue;
 pub mod fragments;
@@ -13,6 +15,7 @@ pub mod harness;
 mod params;
 pub mod rates;
 
+pub use conv::{CONV_PACKED_ORDER, Conv};
 pub use elementwise::{ELEMENTWISE_INPUTS_MAX, ELEMENTWISE_SCALARS_MAX, Elementwise};
 pub use epilogue::{EPILOGUE_OPERANDS_MAX, Epilogue};
 pub use gemm::{GEMM_BATCH_AXES_MAX, Gemm};
@@ -25,7 +28,8 @@ use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{DType, HostTensor, View};
 
 /// The kernel files, one line each. Tests translate all of them and compare their parameters with the host's.
-pub const KERNELS: &[KernelFile] = &[elementwise::FILE, gemm::FILE, rates::FMA_FILE, rates::COPY_FILE];
+pub const KERNELS: &[KernelFile] =
+    &[elementwise::FILE, gemm::FILE, conv::FILE, depthwise::FILE, rates::FMA_FILE, rates::COPY_FILE];
 
 /// Axes that strided kernels walk at most, after neighbouring axes are merged.
 pub const RANK_MAX: usize = 6;
