@@ -6,7 +6,6 @@
 //! a share of the device changes only how many workers walk the tiles.
 
 mod arg_reduce;
-mod arg_reduce;
 mod contraction;
 mod conv;
 mod copy;
@@ -38,7 +37,6 @@ mod scatter;
 mod scatter_elements;
 mod scatter_nd;
 mod softmax;
-mod stubs;
 mod top_k;
 mod trilu;
 mod walk;
@@ -71,7 +69,6 @@ pub use scatter::Reduction;
 pub use scatter_elements::ScatterElements;
 pub use scatter_nd::ScatterNd;
 pub use softmax::Softmax;
-pub use stubs::*;
 pub use top_k::{TOP_K_LINE_MAX, TopK};
 pub use trilu::Trilu;
 pub use window::{Padding, Window};
