@@ -180,10 +180,8 @@ impl Dispatcher {
         let compiled = compile(&mut *self.device, id).map_err(|source| LoadError::Model { tenant: name(), source })?;
         let lowered = self.now();
         let mut pipelines = Vec::new();
-        let installed = self.install(&compiled.recording, |at, done, total, kernel| {
+        let installed = self.install(&compiled.recording, spec.share, |at, done, total, kernel| {
             pipelines.push((kernel.to_string(), at));
-        let installed = self.install(&compiled.recording, spec.share, |device, done, total, kernel| {
-            pipelines.push((kernel.to_string(), device));
             let _ = reply.try_send(LoadReply::Compiling(done, total, kernel.into()));
         });
         let (recording, plan) = match installed {
@@ -231,8 +229,7 @@ impl Dispatcher {
             progress(crate::hal::Clock::now(&clock), done, total, kernel);
         };
         let id = self.device.install(recording.clone(), &mut note)?;
-        match Plan::new(recording, self.device.caps()) {
-        match Plan::new(recording, &mut *self.device, share) {
+        match Plan::new(recording, self.device.caps(), share) {
             Ok(plan) => Ok((id, plan)),
             Err(error) => {
                 self.device.uninstall(id);

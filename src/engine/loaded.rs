@@ -61,17 +61,14 @@ impl Plan {
     ///
     /// # Errors
     /// [`HalError`] when a launch cannot be cut for this device.
-    pub(super) fn new(recording: &Arc<Recording>, caps: &DeviceCaps) -> Result<Plan, HalError> {
-    /// [`HalError`] when a launch cannot be cut for this device or constants cannot be read.
-    pub(super) fn new(recording: &Arc<Recording>, device: &mut dyn Device, share: Share) -> Result<Plan, HalError> {
+    pub(super) fn new(recording: &Arc<Recording>, caps: &DeviceCaps, share: Share) -> Result<Plan, HalError> {
         let operations = &recording.operations;
         let mut steps = Vec::with_capacity(operations.len());
         while let Some(operation) = operations.get(steps.len()) {
             if !operation.on_cpu() {
                 let mut cuts = Vec::new();
                 for (at, launch) in (0..).zip(&operation.launches) {
-                    cuts.extend(cut(launch, caps)?.into_iter().map(|c| (at, c)));
-                    cuts.extend(cut(launch, device.caps(), share)?.into_iter().map(|c| (at, c)));
+                    cuts.extend(cut(launch, caps, share)?.into_iter().map(|c| (at, c)));
                 }
                 steps.push(Step::Launches(cuts));
                 continue;

@@ -49,7 +49,6 @@ pub use deconv::Deconv;
 pub use elementwise::{ELEMENTWISE_INPUTS_MAX, ELEMENTWISE_SCALARS_MAX, Elementwise};
 pub use epilogue::{EPILOGUE_OPERANDS_MAX, Epilogue};
 pub use gather::{Gather, TableWindow};
-pub use gather::{Gather, Window as GatherWindow};
 pub use gather_elements::GatherElements;
 pub use gather_nd::GatherNd;
 pub use gemm::{GEMM_BATCH_AXES_MAX, Gemm};
