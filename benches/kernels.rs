@@ -35,7 +35,33 @@ fn cases() -> Vec<Case> {
         inputs: vec![(spaces[0], vec![m, k]), (spaces[1], vec![k, n])],
         output: vec![m, n],
     };
+    let conv = |name, [groups, ic, oc]: [usize; 3], side: usize, k: usize, stride: usize| {
+        let conv = Conv {
+            batch: 1,
+            groups,
+            ic,
+            oc,
+            input: [side, side],
+            kernel: [k, k],
+            stride: [stride, stride],
+            dilation: [1, 1],
+            pad_before: [k / 2, k / 2],
+            pad_after: [k / 2, k / 2],
+            epilogue: Epilogue::default(),
+        };
+        Case {
+            name,
+            inputs: vec![(Arena, vec![1, groups * ic, side, side]), (Weights, vec![groups, oc, ic, k, k])],
+            output: conv.output_shape(),
+            operator: Box::new(conv),
+        }
+    };
     vec![
+        conv("conv3 64x56x56 -> 64", [1, 64, 64], 56, 3, 1),
+        conv("conv3 128x28x28 -> 128", [1, 128, 128], 28, 3, 1),
+        conv("conv3 3x224x224 -> 32 /2", [1, 3, 32], 224, 3, 2),
+        conv("depthwise3 96x56x56", [96, 1, 1], 56, 3, 1),
+        conv("depthwise5 96x28x28", [96, 1, 1], 28, 5, 1),
         gemm("matmul 1024", 1024, 1024, 1024, [Arena, Weights]),
         gemm("matmul 256", 256, 256, 256, [Arena, Weights]),
         gemm("matmul 196x512x128", 196, 512, 128, [Arena, Weights]),
@@ -63,7 +89,13 @@ fn prepare(device: &mut dyn Device, case: &Case) -> Prepared {
         sizes[space as usize] += shape.iter().product::<usize>() + 16;
         Operand { space, view: View::contiguous(offset, shape), dtype: DType::F32 }
     };
-    let inputs: Vec<Operand> = case.inputs.iter().map(|(s, shape)| place(*s, shape)).collect();
+    let mut inputs: Vec<Operand> = case.inputs.iter().map(|(s, shape)| place(*s, shape)).collect();
+    if inputs[1].view.shape.len() == 5 {
+        // Convolution weights are packed when a model is loaded.
+        let view = &inputs[1].view;
+        let in_memory: Vec<usize> = CONV_PACKED_ORDER.iter().map(|&axis| view.shape[axis]).collect();
+        inputs[1].view = View::contiguous(view.offset, &in_memory).permuted(&[0, 4, 3, 1, 2]);
+    }
     let outputs = vec![place(Space::Arena, &case.output)];
     let buffers = sizes.map(|words| {
         let buffer = device.alloc(tenant, words as u64 * 4).unwrap();
@@ -135,6 +167,15 @@ fn once(device: &mut dyn Device, prepared: &Prepared, times: usize) -> f64 {
     (done[0].finished.0 - start.0) as f64 / 1e9 / times as f64
 }
 
+/// Seconds of processor time that this process has used, per core of the software devices; zero where unknown.
+fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    (ticks(11) + ticks(12)) / 100.0 / cores as f64
+}
+
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     for mut device in common::devices() {
@@ -143,28 +184,34 @@ fn main() {
         if std::env::var("DEVICE").is_ok_and(|d| !name.contains(&d)) {
             continue;
         }
-        let rates = rates::measure(device).unwrap();
-        println!("{name}: {rates:.1?}");
+        let mut fma = 0.0f64;
+        println!("{name}: {:.1?}", rates::measure(device).unwrap());
+        println!("{:24} {:>9} {:>9} {:>8} {:>6} {:>8}", "", "min ms", "cpu ms", "GFLOP/s", "% fma", "first ms");
         for case in cases().iter().filter(|c| wanted.is_empty() || wanted.iter().any(|w| c.name.contains(w.as_str()))) {
             let prepared = prepare(device, case);
             let first = once(device, &prepared, 1);
             let times = ((0.02 / first) as usize).clamp(1, 20);
-            let started = Instant::now();
-            let mut best = first;
-            let mut runs = 0;
-            while runs < 5 || (started.elapsed().as_secs_f64() < 1.0 && runs < 100) {
+            let (mut best, mut runs) = (first, 0);
+            let (mut spent, mut processor) = (0.0, 0.0);
+            while runs < 5 || (spent < 1.0 && runs < 100) {
+                if runs % 8 == 0 {
+                    fma = fma.max(rates::measure(device).unwrap().fma_gflops);
+                }
+                let (started, used) = (Instant::now(), processor_seconds());
                 best = best.min(once(device, &prepared, times));
+                processor += processor_seconds() - used;
+                spent += started.elapsed().as_secs_f64();
                 runs += 1;
             }
             let gflops = case.operator.flops() as f64 / best / 1e9;
             println!(
-                "{:12.12} {:24} {:9.3} ms {:7.2} GFLOP/s {:5.1} % compile {:5.0} ms  {}",
-                name,
+                "{:24} {:9.3} {:9.3} {:8.2} {:6.1} {:8.0}  {}",
                 case.name,
                 best * 1e3,
+                processor * 1e3 / (runs * times) as f64,
                 gflops,
-                gflops / rates.fma_gflops * 100.0,
-                prepared.compile.as_secs_f64() * 1e3 + (first - best) * 1e3,
+                gflops / fma * 100.0,
+                (prepared.compile.as_secs_f64() + first - best) * 1e3,
                 prepared.label
             );
             device.uninstall(prepared.recording);

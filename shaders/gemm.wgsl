@@ -7,7 +7,7 @@
 // c    [batch, m, n]       any strides   arena, write; must not alias a or b; may be an x with the same strides
 // tile RM rows by RN * LANES columns of one batch; a lane keeps RM by RN sums of columns LANES apart; m, n, k >= 1
 //      (reads are clamped to the last row and column, writes are bounded); any number of workers
-// consts LANES (workgroup size), RM, RN, SG, A_WEIGHTS, B_WEIGHTS, INPUTS (1 + number of x), X_WEIGHTS
+// consts LANES (workgroup size), RM (a multiple of 4), RN, SG, A_WEIGHTS, B_WEIGHTS, INPUTS (1 + number of x), X_WEIGHTS
 //      SG: width of the subgroups whose lanes share a's rows: each loads another row and all get it by broadcast
 //      (a storage load costs as much as 40 products on lavapipe). Divides RM and LANES; 0: every lane loads all rows.
 //      It changes no sum. Needs lane % SG to be the lane's number in its subgroup.
@@ -27,6 +27,7 @@ struct GemmOp {
     n: u32,
     k0: u32,
     k1: u32,
+    panel: u32,
     a: u32,
     a_m: u32,
     a_k0: u32,
@@ -56,11 +57,30 @@ fn chain(x: array<f32, INPUTS>, s: array<f32, 8>) -> f32 {
     return x[0];
 }
 
+fn load_a(at: u32) -> f32 {
+    if (A_WEIGHTS == 1u) {
+        return weights[at];
+    }
+    return arena[at];
+}
+
+fn load_b(at: u32) -> f32 {
+    if (B_WEIGHTS == 1u) {
+        return weights[at];
+    }
+    return arena[at];
+}
+
 fn gemm_tile(op: GemmOp, tile: u32, lane: u32) {
     let tiles_n = (op.n + RN * LANES - 1u) / (RN * LANES);
     let tiles_m = (op.m + RM - 1u) / RM;
-    let col = tile % tiles_n * (RN * LANES) + lane;
-    let row = tile / tiles_n % tiles_m * RM;
+    // Panels of some columns of tiles, so that what they read stays in a cache while the rows pass.
+    let t = tile % (tiles_m * tiles_n);
+    let panel = t / (op.panel * tiles_m);
+    let width = min(op.panel, tiles_n - panel * op.panel);
+    let within = t % (op.panel * tiles_m);
+    let row = within / width * RM;
+    let col = (panel * op.panel + within % width) * (RN * LANES) + lane;
     var a = op.a;
     var b = op.b;
     var c = op.c;
@@ -68,7 +88,7 @@ fn gemm_tile(op: GemmOp, tile: u32, lane: u32) {
     for (var q = 1u; q < INPUTS; q++) {
         x[q] = op.x[q - 1u];
     }
-    var rest = tile / tiles_n / tiles_m;
+    var rest = tile / (tiles_m * tiles_n);
     for (var d = 0u; d < 4u; d++) {
         let axis = 3u - d;
         let i = rest % op.batch[axis];
@@ -96,49 +116,38 @@ fn gemm_tile(op: GemmOp, tile: u32, lane: u32) {
         columns[j] = b + min(col + j * LANES, op.n - 1u) * op.b_n;
     }
 
-    var sums: array<f32, RM * RN>;
-    for (var i = 0u; i < RM * RN; i++) {
-        sums[i] = 0.0;
+    var sums: array<vec4<f32>, RM / 4u * RN>;
+    for (var i = 0u; i < RM / 4u * RN; i++) {
+        sums[i] = vec4<f32>();
     }
     for (var k0 = 0u; k0 < op.k0; k0++) {
         for (var k1 = 0u; k1 < op.k1; k1++) {
             let ka = k0 * op.a_k0 + k1 * op.a_k1;
             let kb = k0 * op.b_k0 + k1 * op.b_k1;
-            var vb: array<f32, RN>;
-            for (var j = 0u; j < RN; j++) {
-                if (B_WEIGHTS == 1u) {
-                    vb[j] = weights[columns[j] + kb];
-                } else {
-                    vb[j] = arena[columns[j] + kb];
-                }
-            }
+            // All loads come before all products: on lavapipe a load ends a block of straight code.
+            var va: array<vec4<f32>, RM / 4u>;
             if (SG > 0u) {
+                var mine: array<f32, RM / max(SG, 1u)>;
                 for (var i = 0u; i < RM / max(SG, 1u); i++) {
-                    var mine: f32;
-                    if (A_WEIGHTS == 1u) {
-                        mine = weights[rows[i] + ka];
-                    } else {
-                        mine = arena[rows[i] + ka];
-                    }
-                    for (var r = 0u; r < SG; r++) {
-                        let va = subgroupShuffle(mine, r);
-                        for (var j = 0u; j < RN; j++) {
-                            let at = (i * SG + r) * RN + j;
-                            sums[at] = fma(va, vb[j], sums[at]);
-                        }
-                    }
+                    mine[i] = load_a(rows[i] + ka);
+                }
+                for (var i = 0u; i < RM / 4u; i++) {
+                    let v = mine[i * 4u / max(SG, 1u)];
+                    let r = i * 4u % max(SG, 1u);
+                    va[i] = vec4<f32>(subgroupShuffle(v, r), subgroupShuffle(v, r + 1u), subgroupShuffle(v, r + 2u), subgroupShuffle(v, r + 3u));
                 }
             } else {
-                for (var i = 0u; i < RM; i++) {
-                    var va: f32;
-                    if (A_WEIGHTS == 1u) {
-                        va = weights[rows[i] + ka];
-                    } else {
-                        va = arena[rows[i] + ka];
-                    }
-                    for (var j = 0u; j < RN; j++) {
-                        sums[i * RN + j] = fma(va, vb[j], sums[i * RN + j]);
-                    }
+                for (var i = 0u; i < RM / 4u; i++) {
+                    va[i] = vec4<f32>(load_a(rows[i * 4u] + ka), load_a(rows[i * 4u + 1u] + ka), load_a(rows[i * 4u + 2u] + ka), load_a(rows[i * 4u + 3u] + ka));
+                }
+            }
+            var vb: array<f32, RN>;
+            for (var j = 0u; j < RN; j++) {
+                vb[j] = load_b(columns[j] + kb);
+            }
+            for (var j = 0u; j < RN; j++) {
+                for (var i = 0u; i < RM / 4u; i++) {
+                    sums[i * RN + j] = fma(va[i], vec4<f32>(vb[j]), sums[i * RN + j]);
                 }
             }
         }
@@ -146,8 +155,10 @@ fn gemm_tile(op: GemmOp, tile: u32, lane: u32) {
 
     // A loop over a copy in memory: its bounds vary, so it is not unrolled, and the chain appears once.
     var results: array<f32, RM * RN>;
-    for (var i = 0u; i < RM * RN; i++) {
-        results[i] = sums[i];
+    for (var i = 0u; i < RM; i++) {
+        for (var j = 0u; j < RN; j++) {
+            results[i * RN + j] = sums[i / 4u * RN + j][i % 4u];
+        }
     }
     let n_rows = min(RM, op.m - row);
     let n_columns = min(RN, (op.n - min(col, op.n) + LANES - 1u) / LANES);

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{assert_close, random, rng};
-use cotenant::hal::{Chain, ChainArg, ChainStep};
+use cotenant::hal::{Chain, ChainArg, ChainStep, Device};
 use cotenant::kernel::harness::{Placement, run, run_views};
 use cotenant::kernel::{Epilogue, Gemm, Operator, fragments};
 use cotenant::tensor::{DType, HostTensor};
@@ -11,6 +11,8 @@ use cotenant::tensor::{DType, HostTensor};
 fn gemm(batch: &[usize], m: usize, n: usize, k: &[usize]) -> Gemm {
     Gemm { batch: batch.to_vec(), m, n, k: k.to_vec(), epilogue: Epilogue::default() }
 }
+
+type Devices = Vec<Box<dyn Device>>;
 
 fn shape(batch: &[usize], tail: &[usize]) -> Vec<usize> {
     batch.iter().chain(tail).copied().collect()
@@ -31,10 +33,10 @@ const PLACEMENTS: [Placement; 4] = [
 ];
 
 /// Runs in all placements on all devices: near the reference, and the same bits for every number of workers.
-fn check(gemm: &Gemm, extra: &[Vec<usize>]) {
+fn check(devices: &mut Devices, gemm: &Gemm, extra: &[Vec<usize>]) {
     let inputs = inputs(gemm, extra, 7);
     let expected = &gemm.reference(&inputs)[0];
-    for device in &mut common::devices() {
+    for device in devices.iter_mut() {
         let mut first: Option<HostTensor> = None;
         for placement in PLACEMENTS {
             let what = format!("{} on {} {placement:?}", gemm.kind(), device.caps().name);
@@ -54,6 +56,7 @@ fn step(fragment: cotenant::hal::Fragment, args: &[ChainArg]) -> ChainStep {
 
 #[test]
 fn products_of_all_sizes() {
+    let devices = &mut common::devices();
     for (m, n, k) in [
         (1, 1, 1),
         (1, 1000, 33),
@@ -67,7 +70,7 @@ fn products_of_all_sizes() {
         (70, 3, 12),
         (64, 64, 64),
     ] {
-        check(&gemm(&[], m, n, &[k]), &[]);
+        check(devices, &gemm(&[], m, n, &[k]), &[]);
     }
 }
 
@@ -83,18 +86,21 @@ fn nothing_to_compute() {
 
 #[test]
 fn an_empty_sum_is_zero() {
-    check(&gemm(&[], 3, 5, &[0]), &[]);
+    let devices = &mut common::devices();
+    check(devices, &gemm(&[], 3, 5, &[0]), &[]);
 }
 
 #[test]
 fn batches_and_two_summed_axes() {
-    check(&gemm(&[2, 3], 9, 10, &[11]), &[]);
-    check(&gemm(&[2, 1, 3, 2], 3, 20, &[5]), &[]);
-    check(&gemm(&[3], 18, 5, &[4, 6]), &[]);
+    let devices = &mut common::devices();
+    check(devices, &gemm(&[2, 3], 9, 10, &[11]), &[]);
+    check(devices, &gemm(&[2, 1, 3, 2], 3, 20, &[5]), &[]);
+    check(devices, &gemm(&[3], 18, 5, &[4, 6]), &[]);
 }
 
 #[test]
 fn epilogues() {
+    let devices = &mut common::devices();
     use ChainArg::{Input, Scalar, Step};
     let mut with = gemm(&[2], 19, 35, &[24]);
     with.epilogue = Epilogue {
@@ -110,18 +116,19 @@ fn epilogues() {
         n_operands: 2,
     };
     // Bias of each column and a residual; bias of each row and one value.
-    check(&with, &[vec![35], vec![2, 19, 35]]);
-    check(&with, &[vec![19, 1], vec![1]]);
+    check(devices, &with, &[vec![35], vec![2, 19, 35]]);
+    check(devices, &with, &[vec![19, 1], vec![1]]);
     let mut gelu = gemm(&[], 20, 40, &[12]);
     gelu.epilogue =
         Epilogue { chain: Chain { steps: vec![step(fragments::GELU, &[Input(0)])] }, scalars: vec![], n_operands: 0 };
-    check(&gelu, &[]);
+    check(devices, &gelu, &[]);
 }
 
 #[test]
 fn long_sums_with_several_tiles_a_worker() {
-    check(&gemm(&[], 3, 100, &[20_000]), &[]);
-    check(&gemm(&[], 1, 9, &[50_000]), &[]);
+    let devices = &mut common::devices();
+    check(devices, &gemm(&[], 3, 100, &[20_000]), &[]);
+    check(devices, &gemm(&[], 1, 9, &[50_000]), &[]);
 }
 
 #[test]
@@ -141,10 +148,10 @@ fn not_a_number_stays_in_its_row() {
 }
 
 /// Operands whose axes lie in memory in the orders given; the operator sees them permuted back.
-fn check_permuted(gemm: &Gemm, orders: [&[usize]; 3]) {
+fn check_permuted(devices: &mut Devices, gemm: &Gemm, orders: [&[usize]; 3]) {
     let dense = inputs(gemm, &[], 11);
     let expected = &gemm.reference(&dense)[0];
-    for device in &mut common::devices() {
+    for device in devices.iter_mut() {
         let what = format!("{} on {} {orders:?}", gemm.kind(), device.caps().name);
         let outputs = [(DType::F32, shape(&gemm.batch, &[gemm.m, gemm.n]))];
         let got = run_views(device.as_mut(), gemm, &dense, &outputs, &orders, Placement::default())
@@ -155,9 +162,10 @@ fn check_permuted(gemm: &Gemm, orders: [&[usize]; 3]) {
 
 #[test]
 fn strided_operands() {
-    check_permuted(&gemm(&[], 33, 18, &[20]), [&[1, 0], &[0, 1], &[0, 1]]);
-    check_permuted(&gemm(&[], 33, 18, &[20]), [&[0, 1], &[1, 0], &[1, 0]]);
-    check_permuted(&gemm(&[3], 10, 18, &[7]), [&[1, 0, 2], &[2, 0, 1], &[1, 2, 0]]);
-    check_permuted(&gemm(&[2, 3], 10, 9, &[7]), [&[0, 2, 1, 3], &[0, 3, 1, 2], &[0, 2, 1, 3]]);
-    check_permuted(&gemm(&[2], 10, 9, &[4, 5]), [&[2, 1, 0, 3], &[3, 0, 2, 1], &[0, 1, 2]]);
+    let devices = &mut common::devices();
+    check_permuted(devices, &gemm(&[], 33, 18, &[20]), [&[1, 0], &[0, 1], &[0, 1]]);
+    check_permuted(devices, &gemm(&[], 33, 18, &[20]), [&[0, 1], &[1, 0], &[1, 0]]);
+    check_permuted(devices, &gemm(&[3], 10, 18, &[7]), [&[1, 0, 2], &[2, 0, 1], &[1, 2, 0]]);
+    check_permuted(devices, &gemm(&[2, 3], 10, 9, &[7]), [&[0, 2, 1, 3], &[0, 3, 1, 2], &[0, 2, 1, 3]]);
+    check_permuted(devices, &gemm(&[2], 10, 9, &[4, 5]), [&[2, 1, 0, 3], &[3, 0, 2, 1], &[0, 1, 2]]);
 }

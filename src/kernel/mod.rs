@@ -6,10 +6,13 @@
 //! a share of the device changes only how many workers walk the tiles.
 
 mod arg_reduce;
+mod arg_reduce;
 mod contraction;
+mod conv;
 mod copy;
 mod cumulative_sum;
 mod deconv;
+mod depthwise;
 mod elementwise;
 mod epilogue;
 pub mod fragments;
@@ -43,6 +46,7 @@ mod window;
 
 pub use arg_reduce::{ArgReduce, Extremum};
 pub use contraction::Contraction;
+pub use conv::{CONV_PACKED_ORDER, Conv};
 pub use copy::Copy;
 pub use cumulative_sum::CumulativeSum;
 pub use deconv::Deconv;
@@ -81,9 +85,11 @@ use crate::tensor::{DType, HostTensor, View};
 /// The kernel files, one line each. Tests translate all of them and compare their parameters with the host's.
 pub const KERNELS: &[KernelFile] = &[
     arg_reduce::FILE,
+    conv::FILE,
     copy::FILE,
     cumulative_sum::FILE,
     deconv::FILE,
+    depthwise::FILE,
     elementwise::FILE,
     gather::FILE,
     gemm::FILE,

@@ -1,0 +1,198 @@
+// conv.wgsl: grouped convolution over two axes, and what follows it
+//   y[b,g,o,i,j] = chain(sum over u, v, c of w[g,o,c,u,v] * x[b,g,c, i*sh + u*dh - ph, j*sw + v*dw - pw], x1[…], …; s),
+//   summed in order of u, v, c; places outside the image count as zero
+// x    [batch, groups * ic, h, w]    any strides   weights if IN_WEIGHTS, else arena, read
+// w    [groups, oc, ic, kh, kw]      any strides   weights if W_WEIGHTS, else arena, read; w_o = 1 is the fast order
+// e q  [batch, groups * oc, oh, ow]  any strides   weights where bit q of X_WEIGHTS is set, else arena, read
+// y    [batch, groups * oc, oh, ow]  any strides   arena, write; must not alias x or w; may be an e with equal strides
+// tile RM output channels of one group by RN * LANES pixels, numbered through batch, rows and columns; a lane keeps
+//      RM by RN sums of pixels LANES apart; all extents >= 1; any number of workers
+//      (reads are clamped to the image and the last channel and replaced by zero outside, writes are bounded)
+// consts LANES (workgroup size), RM (a multiple of 4), RN, SG (see gemm.wgsl), IN_WEIGHTS, W_WEIGHTS, INPUTS, X_WEIGHTS
+// chain replaced by the linker; loops of constant length are unrolled by it, so that sums are registers
+// checks src/kernel/conv.rs::reference, relative error <= 1e-5
+const LANES: u32 = 64u;
+const RM: u32 = 16u;
+const RN: u32 = 4u;
+const SG: u32 = 0u;
+const IN_WEIGHTS: u32 = 0u;
+const W_WEIGHTS: u32 = 1u;
+const INPUTS: u32 = 1u;
+const X_WEIGHTS: u32 = 0u;
+
+struct ConvOp {
+    batch: u32,
+    groups: u32,
+    ic: u32,
+    oc: u32,
+    h: u32,
+    w: u32,
+    oh: u32,
+    ow: u32,
+    kh: u32,
+    kw: u32,
+    sh: u32,
+    sw: u32,
+    dh: u32,
+    dw: u32,
+    ph: u32,
+    pw: u32,
+    panel: u32,
+    x: u32,
+    x_strides: array<u32, 4>,
+    wt: u32,
+    w_strides: array<u32, 5>,
+    y: u32,
+    y_strides: array<u32, 4>,
+    e: array<u32, 4>,
+    e_strides: array<u32, 16>,
+    s: array<f32, 8>,
+}
+
+@group(0) @binding(1) var<storage, read> weights: array<f32>;
+@group(0) @binding(2) var<storage, read_write> arena: array<f32>;
+
+fn chain(x: array<f32, INPUTS>, s: array<f32, 8>) -> f32 {
+    return x[0];
+}
+
+fn load_w(at: u32) -> f32 {
+    if (W_WEIGHTS == 1u) {
+        return weights[at];
+    }
+    return arena[at];
+}
+
+fn load_x(at: u32) -> f32 {
+    if (IN_WEIGHTS == 1u) {
+        return weights[at];
+    }
+    return arena[at];
+}
+
+fn conv_tile(op: ConvOp, tile: u32, lane: u32) {
+    let total = op.batch * op.oh * op.ow;
+    let tiles_n = (total + RN * LANES - 1u) / (RN * LANES);
+    let tiles_m = (op.oc + RM - 1u) / RM;
+    let group = tile / (tiles_m * tiles_n);
+    // Panels of some columns of tiles, so that what they read stays in a cache while the rows pass.
+    let t = tile % (tiles_m * tiles_n);
+    let panel = t / (op.panel * tiles_m);
+    let width = min(op.panel, tiles_n - panel * op.panel);
+    let within = t % (op.panel * tiles_m);
+    let o = within / width * RM;
+    let pixel = (panel * op.panel + within % width) * (RN * LANES) + lane;
+
+    var images: array<u32, RN>;
+    var corners: array<vec2<i32>, RN>;
+    for (var j = 0u; j < RN; j++) {
+        let q = min(pixel + j * LANES, total - 1u);
+        let row = q / op.ow;
+        images[j] = op.x + row / op.oh * op.x_strides[0] + group * op.ic * op.x_strides[1];
+        corners[j] = vec2<i32>(vec2<u32>(row % op.oh * op.sh, q % op.ow * op.sw)) - vec2<i32>(vec2<u32>(op.ph, op.pw));
+    }
+    let taps = op.wt + group * op.w_strides[0];
+    var rows: array<u32, RM>;
+    if (SG > 0u) {
+        for (var i = 0u; i < RM / max(SG, 1u); i++) {
+            rows[i] = taps + min(o + i * SG + lane % max(SG, 1u), op.oc - 1u) * op.w_strides[1];
+        }
+    } else {
+        for (var i = 0u; i < RM; i++) {
+            rows[i] = taps + min(o + i, op.oc - 1u) * op.w_strides[1];
+        }
+    }
+
+    let edge = vec2<i32>(vec2<u32>(op.h, op.w)) - vec2<i32>(1, 1);
+    var sums: array<vec4<f32>, RM / 4u * RN>;
+    for (var i = 0u; i < RM / 4u * RN; i++) {
+        sums[i] = vec4<f32>();
+    }
+    for (var u = 0u; u < op.kh; u++) {
+        for (var v = 0u; v < op.kw; v++) {
+            var places: array<u32, RN>;
+            var inside: array<bool, RN>;
+            for (var j = 0u; j < RN; j++) {
+                let p = corners[j] + vec2<i32>(vec2<u32>(u * op.dh, v * op.dw));
+                let c = clamp(p, vec2<i32>(0, 0), edge);
+                inside[j] = all(p == c);
+                places[j] = images[j] + u32(c.x) * op.x_strides[2] + u32(c.y) * op.x_strides[3];
+            }
+            let tap = u * op.w_strides[3] + v * op.w_strides[4];
+            for (var c = 0u; c < op.ic; c++) {
+                let depth = tap + c * op.w_strides[2];
+                // All loads come before all products: on lavapipe a load ends a block of straight code.
+                var vw: array<vec4<f32>, RM / 4u>;
+                if (SG > 0u) {
+                    var mine: array<f32, RM / max(SG, 1u)>;
+                    for (var i = 0u; i < RM / max(SG, 1u); i++) {
+                        mine[i] = load_w(rows[i] + depth);
+                    }
+                    for (var i = 0u; i < RM / 4u; i++) {
+                        let m = mine[i * 4u / max(SG, 1u)];
+                        let r = i * 4u % max(SG, 1u);
+                        vw[i] = vec4<f32>(
+                            subgroupShuffle(m, r),
+                            subgroupShuffle(m, r + 1u),
+                            subgroupShuffle(m, r + 2u),
+                            subgroupShuffle(m, r + 3u),
+                        );
+                    }
+                } else {
+                    for (var i = 0u; i < RM / 4u; i++) {
+                        vw[i] = vec4<f32>(
+                            load_w(rows[i * 4u] + depth),
+                            load_w(rows[i * 4u + 1u] + depth),
+                            load_w(rows[i * 4u + 2u] + depth),
+                            load_w(rows[i * 4u + 3u] + depth),
+                        );
+                    }
+                }
+                var vx: array<f32, RN>;
+                for (var j = 0u; j < RN; j++) {
+                    vx[j] = select(0.0, load_x(places[j] + c * op.x_strides[1]), inside[j]);
+                }
+                for (var j = 0u; j < RN; j++) {
+                    for (var i = 0u; i < RM / 4u; i++) {
+                        sums[i * RN + j] = fma(vw[i], vec4<f32>(vx[j]), sums[i * RN + j]);
+                    }
+                }
+            }
+        }
+    }
+
+    // A loop over a copy in memory: its bounds vary, so it is not unrolled, and the chain appears once.
+    var results: array<f32, RM * RN>;
+    for (var i = 0u; i < RM; i++) {
+        for (var j = 0u; j < RN; j++) {
+            results[i * RN + j] = sums[i / 4u * RN + j][i % 4u];
+        }
+    }
+    let n_channels = min(RM, op.oc - o);
+    let n_pixels = min(RN, (total - min(pixel, total) + LANES - 1u) / LANES);
+    for (var j = 0u; j < n_pixels; j++) {
+        let q = pixel + j * LANES;
+        let row = q / op.ow;
+        let b = row / op.oh;
+        let at = vec2<u32>(row % op.oh, q % op.ow);
+        for (var i = 0u; i < n_channels; i++) {
+            let channel = group * op.oc + o + i;
+            var v: array<f32, INPUTS>;
+            v[0] = results[i * RN + j];
+            for (var k = 1u; k < INPUTS; k++) {
+                let e = op.e[k - 1u]
+                    + b * op.e_strides[k * 4u - 4u]
+                    + channel * op.e_strides[k * 4u - 3u]
+                    + at.x * op.e_strides[k * 4u - 2u]
+                    + at.y * op.e_strides[k * 4u - 1u];
+                if (((X_WEIGHTS >> (k - 1u)) & 1u) == 1u) {
+                    v[k] = weights[e];
+                } else {
+                    v[k] = arena[e];
+                }
+            }
+            let y = op.y + b * op.y_strides[0] + channel * op.y_strides[1] + at.x * op.y_strides[2] + at.y * op.y_strides[3];
+            arena[y] = chain(v, op.s);
+        }
+    }
+}
