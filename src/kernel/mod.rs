@@ -6,7 +6,6 @@
 //! a share of the device changes only how many workers walk the tiles.
 
 mod arg_reduce;
-mod arg_reduce;
 mod contraction;
 mod conv;
 mod copy;
