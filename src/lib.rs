@@ -22,9 +22,8 @@
 //!
 //! Where to go on: [`engine`] for loading and asking, [`engine::run`] for whole scenarios with arrival processes and
 //! metrics, [`service::policy`] for who is served next, [`graph`] and [`kernel`] for how a model becomes GPU work, and
-//! [`hal`] for what a device is. The layers import downwards only, in the order engine, service, graph, kernel, hal,
-//! timeline, tensor.
-//! `docs/ARCHITECTURE.md` is the map; each module below is a layer of it, and lower ones never name higher ones.
+//! [`hal`] for what a device is. `docs/ARCHITECTURE.md` is the map: each module below is a layer of it, and lower
+//! ones never name higher ones.
 
 // The library neither prints nor panics on a result; tests may.
 #![warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]

@@ -17,7 +17,7 @@ use super::table::{Table, number};
 use crate::engine::run::{inputs, output_sha256};
 use crate::engine::{Engine, TenantSpec, device};
 use crate::graph::{Graph, load};
-use crate::hal::{Device, WallClock};
+use crate::hal::WallClock;
 use crate::kernel::rates;
 use crate::tensor::{HostTensor, Nanos, Share};
 use crate::timeline::DeviceInfo;

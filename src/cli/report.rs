@@ -1,12 +1,10 @@
 //! What a command answers: one JSON document or tables, and whether its requirement was met.
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use super::error::CliError;
 use crate::hal::DeviceCaps;
 use crate::timeline::DeviceInfo;
 
@@ -52,22 +50,4 @@ pub fn progress(steps: usize) -> ProgressBar {
         bar.set_style(style);
     }
     bar
-}
-
-/// Writes a file beside `path` and renames it, so that `path` holds all of it or what it held before.
-///
-/// # Errors
-/// [`CliError::Input`] naming the path.
-pub fn write_file(path: &Path, contents: &[u8]) -> Result<(), CliError> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let write = || -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(contents)?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().map_err(|e| CliError::Input(format!("{}: cannot be written: {e}", path.display())))
 }

@@ -60,7 +60,7 @@ impl Plan {
     /// Cuts every launch and plans the CPU nodes.
     ///
     /// # Errors
-    /// [`HalError`] when a launch cannot be cut for this device or constants cannot be read.
+    /// [`HalError`] when a launch cannot be cut for this device.
     pub(super) fn new(recording: &Arc<Recording>, caps: &DeviceCaps, share: Share) -> Result<Plan, HalError> {
         let operations = &recording.operations;
         let mut steps = Vec::with_capacity(operations.len());

@@ -35,7 +35,11 @@ pub fn write_file(timeline: &Timeline, path: &Path) -> io::Result<()> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let mut out = BufWriter::new(tempfile::NamedTempFile::new_in(folder)?);
+    let mut beside = tempfile::Builder::new();
+    // Temporary files are private unless told otherwise; a trace is as readable as any new file.
+    #[cfg(unix)]
+    beside.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut out = BufWriter::new(beside.tempfile_in(folder)?);
     write(timeline, &mut out)?;
     out.into_inner().map_err(io::IntoInnerError::into_error)?.persist(path)?;
     Ok(())

@@ -4,6 +4,7 @@ mod answers;
 mod bad_input;
 mod conformance;
 mod damaged_files;
+mod scenarios;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,116 @@
+//! `cotenant run` and `demo`: scenario files good and bad, metrics, traces.
+
+use super::{call, file, folder};
+
+const TWO: &str = r#"
+seed = 3
+requests = 3
+[[tenant]]
+name = "words"
+model = "zoo:keyword_spotting"
+[[tenant]]
+name = "product"
+model = "zoo:matmul_64"
+class = "best-effort"
+"#;
+
+#[test]
+fn a_scenario_answers_metrics_and_a_trace() {
+    let dir = folder();
+    let scenario = file(dir.path(), "two.toml", TWO);
+    let trace = dir.path().join("trace.json");
+    let trace_arg = trace.to_string_lossy().into_owned();
+    let run = ["run", &scenario, "--device", "reference", "--seed", "5", "--trace", &trace_arg, "--json"];
+    let answer = call(&run).expect(0).json();
+    assert_eq!(
+        (&answer["clock"], &answer["policy"], &answer["seed"]),
+        (&"wall".into(), &"round-robin".into(), &5.into())
+    );
+    assert_eq!(answer["device"]["backend"], "reference");
+    for tenant in answer["tenants"].as_array().expect("a list") {
+        assert_eq!((&tenant["completed"], &tenant["failed"]), (&3.into(), &0.into()), "{tenant}");
+        assert_eq!(tenant["output_sha256"].as_str().map(str::len), Some(64));
+    }
+    let timeline = cotenant::timeline::perfetto::read_file(&trace).expect("a trace");
+    assert!(timeline.len() > 10 && timeline.info.seed == 5);
+    assert_eq!(dir.path().read_dir().expect("a folder").count(), 2, "nothing else is left");
+}
+
+#[test]
+fn outputs_do_not_depend_on_the_policy() {
+    let dir = folder();
+    let scenario = file(dir.path(), "two.toml", TWO);
+    let outputs = |policy: &str| {
+        let answer = call(&["run", &scenario, "--device", "auto", "--policy", policy, "--json"]).expect(0).json();
+        assert_eq!(answer["policy"], policy);
+        let tenants = answer["tenants"].as_array().expect("a list").clone();
+        tenants.into_iter().map(|t| t["output_sha256"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(outputs("round-robin"), outputs("sequential"));
+}
+
+#[test]
+fn bad_scenarios_name_the_line_and_the_field() {
+    let dir = folder();
+    let check = |text: &str, words: &[&str]| {
+        let path = file(dir.path(), "bad.toml", text);
+        call(&["run", &path, "--device", "null"]).complains(2, words);
+    };
+    let tenant = "requests = 1\n[[tenant]]\nname = \"a\"\nmodel = \"zoo:keyword_spotting\"\n";
+    check("", &["bad.toml", "tenant"]);
+    check("requests = 1\nnonsense = 2\n", &["bad.toml:2:1", "nonsense"]);
+    check(&format!("{tenant}prio = 1\n"), &["bad.toml:5:1", "prio"]);
+    check(&format!("{tenant}priority = -1\n"), &["bad.toml:5", "priority", "-1"]);
+    check(
+        &format!("{tenant}[[tenant]]\nname = \"a\"\nmodel = \"zoo:matmul_64\"\n"),
+        &["bad.toml:6", "\"a\"", "of its own"],
+    );
+    check(&format!("{tenant}[policy]\nname = \"fastest\"\n"), &["fastest", "round-robin"]);
+    check(&tenant.replace("keyword_spotting", "nothing_like_it"), &["nothing_like_it"]);
+    check(&tenant.replace("zoo:keyword_spotting", "no/model.onnx"), &["bad.toml:4", "no/model.onnx"]);
+    check(&format!("{tenant}dims = {{ Q = 3 }}\n"), &["Q"]);
+    call(&["run", "no/such/file.toml"]).complains(2, &["no/such/file.toml"]);
+    call(&["run"]).expect(2);
+}
+
+#[test]
+fn traces_that_cannot_be_written_are_refused_before_the_run() {
+    let dir = folder();
+    let scenario = file(dir.path(), "two.toml", TWO);
+    let trace = |path: &str| call(&["run", &scenario, "--device", "null", "--trace", path]);
+    trace("no/such/folder/trace.json").complains(2, &["no/such/folder/trace.json"]);
+    trace(&dir.path().to_string_lossy()).complains(2, &["a folder"]);
+    call(&["run", &scenario, "--device", "all", "--trace", "t.json"]).complains(2, &["--trace", "all"]);
+}
+
+#[test]
+fn policies_are_listed() {
+    let text = call(&["run", "--policy", "help"]).expect(0).out;
+    assert!(text.contains("round-robin") && text.contains("sequential"), "{text}");
+}
+
+#[test]
+fn the_demo_answers_on_any_device() {
+    let dir = folder();
+    let trace = dir.path().join("demo.json").to_string_lossy().into_owned();
+    let demo = |seconds: &str| call(&["demo", "--device", "null", "--seconds", seconds, "--trace", &trace, "--json"]);
+    let answer = demo("0.3").expect(0).json();
+    assert_eq!(answer["tenants"].as_array().map(Vec::len), Some(4));
+    assert!(std::path::Path::new(&trace).is_file());
+    demo("0").complains(2, &["--seconds 0"]);
+}
+
+#[test]
+fn bench_measures_a_model_and_a_share_of_the_device() {
+    let bench = |args: &[&str]| call(&[&["bench", "zoo:keyword_spotting", "--runs", "3", "--json"], args].concat());
+    let whole = bench(&[]).expect(0).json();
+    let half = bench(&["--share", "50"]).expect(0).json();
+    for field in ["model", "device", "cpu_nodes", "runs", "median_ms", "min_ms", "launches", "gflop", "gflops"] {
+        assert!(whole.get(field).is_some(), "{field}: {whole}");
+    }
+    assert!(whole.get("device_peak_gflops").is_some() && whole.get("device_copy_gbs").is_some());
+    assert_eq!(whole["output_sha256"], half["output_sha256"], "a share changes no bit");
+    assert_eq!(half["share"], 50.0);
+    bench(&["--share", "0"]).complains(2, &["--share 0"]);
+    bench(&["--runs", "0"]).complains(2, &["--runs 0"]);
+}
