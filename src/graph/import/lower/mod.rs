@@ -138,8 +138,15 @@ impl<'m> Lowering<'m> {
             return Err(format!("element type {} of {} is not held on devices", value.dtype, value.name));
         }
         type Family = fn(&mut Lowering, &Site) -> Option<Lowered>;
-        let families: [Family; 6] =
-            [elementwise::lower, shape::lower, contraction::lower, spatial::lower, reduce::lower, index::lower];
+        let families: [Family; 7] = [
+            elementwise::lower,
+            shape::lower,
+            contraction::lower,
+            spatial::lower,
+            reduce::lower,
+            index::lower,
+            recurrent::lower,
+        ];
         for family in families {
             if let Some(lowered) = family(self, site) {
                 return lowered;
