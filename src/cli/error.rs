@@ -75,7 +75,9 @@ impl From<StartError> for CliError {
 impl From<LoadError> for CliError {
     fn from(e: LoadError) -> CliError {
         match e {
-            LoadError::Model { source: GraphError::Device { .. }, .. } => CliError::Failed(e.to_string()),
+            LoadError::Model { ref source, .. } if matches!(**source, GraphError::Device { .. }) => {
+                CliError::Failed(e.to_string())
+            }
             LoadError::Model { .. } | LoadError::TooMany { .. } => CliError::Input(e.to_string()),
             LoadError::Device { .. } | LoadError::EngineGone { .. } => CliError::Failed(e.to_string()),
         }

@@ -177,7 +177,8 @@ impl Dispatcher {
         let id = TenantId(self.tenants_made);
         let started = self.now();
         self.device.limit_memory(id, spec.memory_limit_bytes);
-        let compiled = compile(&mut *self.device, id).map_err(|source| LoadError::Model { tenant: name(), source })?;
+        let compiled =
+            compile(&mut *self.device, id).map_err(|e| LoadError::Model { tenant: name(), source: Box::new(e) })?;
         let lowered = self.now();
         let mut pipelines = Vec::new();
         let installed = self.install(&compiled.recording, spec.share, |at, done, total, kernel| {

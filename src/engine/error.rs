@@ -33,7 +33,7 @@ pub enum LoadError {
         /// The tenant's name.
         tenant: String,
         /// Why.
-        source: GraphError,
+        source: Box<GraphError>,
     },
     /// The device refused it.
     #[error("tenant {tenant:?}: {source}")]

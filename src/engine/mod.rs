@@ -262,7 +262,7 @@ impl Engine {
     pub fn load_with(&self, spec: TenantSpec, progress: &mut dyn FnMut(LoadStage)) -> Result<Tenant, LoadError> {
         progress(LoadStage::Reading);
         let graph = graph::load(&spec.model, &spec.options)
-            .map_err(|source| LoadError::Model { tenant: spec.name.clone(), source })?;
+            .map_err(|e| LoadError::Model { tenant: spec.name.clone(), source: Box::new(e) })?;
         self.load_graph(spec, Arc::new(graph), progress)
     }
 

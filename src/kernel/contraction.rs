@@ -1,16 +1,14 @@
 //! The operators that sum products and end in an epilogue, as the graph layer sees them.
 
-use super::{Conv, Depthwise, Epilogue, Gemm, Operator};
+use super::{Conv, Epilogue, Gemm, Operator};
 
 /// A sum of products with an epilogue that the graph layer may extend.
 #[derive(Clone, Debug)]
 pub enum Contraction {
     /// A batched matrix product.
     Gemm(Gemm),
-    /// A convolution.
+    /// A convolution, of each channel alone or of groups of them.
     Conv(Conv),
-    /// A convolution of each channel alone.
-    Depthwise(Depthwise),
 }
 
 impl Contraction {
@@ -19,7 +17,6 @@ impl Contraction {
         match self {
             Contraction::Gemm(op) => op,
             Contraction::Conv(op) => op,
-            Contraction::Depthwise(op) => op,
         }
     }
 
@@ -33,7 +30,6 @@ impl Contraction {
         match self {
             Contraction::Gemm(op) => &mut op.epilogue,
             Contraction::Conv(op) => &mut op.epilogue,
-            Contraction::Depthwise(op) => &mut op.epilogue,
         }
     }
 }

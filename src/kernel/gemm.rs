@@ -292,10 +292,6 @@ impl Problem {
     /// Measured on both software devices: more sums per load are faster up to 64 on lavapipe, which compiles larger tiles
     /// for seconds, and up to 128 on SwiftShader. Small products take smaller tiles, so that all cores have some.
     fn config(&self, caps: &DeviceCaps, lanes: u32) -> Config {
-        if let Ok(text) = std::env::var("GEMM") {
-            let (rm, rn) = text.split_once('x').unwrap();
-            return Config { rm: rm.parse().unwrap(), rn: rn.parse().unwrap() };
-        }
         let rm = match self.m {
             ..=4 => 4,
             ..=8 => 8,

@@ -32,7 +32,7 @@ pub(in crate::engine) struct Source {
 /// When requests come.
 pub(in crate::engine) enum Pace {
     /// At moments of their own, counted from the run's start.
-    Open(Arrivals),
+    Open(Box<Arrivals>),
     /// When another one ends; so many at the start.
     Closed(u32),
 }

@@ -283,7 +283,7 @@ fn drive(
             uploads: ready.tenant.shared().uploads(&ready.inputs)?,
             meter: Meter::new(spec.slo),
             pace: match arrivals {
-                Some(arrivals) => Pace::Open(arrivals),
+                Some(arrivals) => Pace::Open(Box::new(arrivals)),
                 None => Pace::Closed(spec.arrival.concurrency().unwrap_or(1)),
             },
         });

@@ -33,14 +33,18 @@ pub(super) fn lower(cx: &mut Lowering, site: &Site) -> Option<Lowered> {
         trilu(cx, site, op)
     } else if let Some(op) = op.downcast_ref::<t::Pad>() {
         pad(cx, site, op)
+    } else if let Some(op) = op.downcast_ref::<t::Topk>() {
+        let k = cx.shape(site.outputs[0])[op.axis];
+        Ok(Arc::new(k::TopK { axis: op.axis, k, largest: op.largest, shape: shape(0) }))
     } else {
         return None;
     };
     // Trilu and the like take their parameters as constants, which the kernel has in its fields.
-    let n = if op.is::<t::Trilu>() { 1 } else { site.inputs.len() };
+    let n = if op.is::<t::Trilu>() || op.is::<t::Topk>() { 1 } else { site.inputs.len() };
     Some(kernel.map(|kernel| {
         let inputs = site.inputs[..n].iter().copied().map(Access::plain).collect();
-        Form::new(NodeKind::Kernel(kernel), inputs, vec![Access::plain(site.outputs[0])])
+        let outputs = site.outputs.iter().copied().map(Access::plain).collect();
+        Form::new(NodeKind::Kernel(kernel), inputs, outputs)
     }))
 }
 

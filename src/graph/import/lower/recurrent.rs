@@ -2,6 +2,7 @@
 //! operators on slices of the sequence, so that fusion, kernels and the memory plan need no notion of a loop.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
@@ -11,15 +12,17 @@ use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::gru_cell::GruEpilogue;
 use tract_onnx::tract_core::ops::gru_seq::GruSeq;
 use tract_onnx::tract_core::ops::konst::Const;
+use tract_onnx::tract_core::ops::lstm_cell::LstmEpilogue;
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::scan::{InputMapping, OutputMapping, Scan, ScanInfo};
 use tract_onnx::tract_core::ops::source::TypedSource;
 
-use super::{Form, Lowering, Site};
+use super::{Form, Lowered, Lowering, Site};
 use crate::graph::fuse::copied;
 use crate::graph::host::{HostProgram, Source};
 use crate::graph::ir::{Access, Node, NodeKind, Value, ValueId, ValueKind};
 use crate::graph::view::ViewOp;
+use crate::kernel::{GruCell, LstmCell, Operator};
 
 /// Operators that one loop may unroll to; longer ones stay on the CPU.
 const UNROLLED_MAX: usize = 20_000;
@@ -302,8 +305,17 @@ fn flat_state(cx: &mut Lowering, site: &Site, id: ValueId, batch: usize, hidden:
     view_node(cx, site, Box::new(op), id, vec![batch, hidden], ViewOp::RemoveAxis(unit))
 }
 
-/// The cells at the end of a step, in forms that kernels know.
-pub(super) fn lower(cx: &mut Lowering, site: &Site) -> Option<super::Lowered> {
-    let _ = (cx, site);
-    None::<Result<Form, String>>
+/// The cells at the end of a step: all gates in one kernel.
+pub(super) fn lower(cx: &mut Lowering, site: &Site) -> Option<Lowered> {
+    let shape = cx.shape(site.outputs[0]);
+    let kernel: Arc<dyn Operator> = if site.node.op_is::<LstmEpilogue>() {
+        Arc::new(LstmCell { shape })
+    } else if site.node.op_is::<GruEpilogue>() {
+        Arc::new(GruCell { shape })
+    } else {
+        return None;
+    };
+    let inputs = site.inputs.iter().copied().map(Access::plain).collect();
+    let outputs = site.outputs.iter().copied().map(Access::plain).collect();
+    Some(Ok(Form::new(NodeKind::Kernel(kernel), inputs, outputs)))
 }
