@@ -28,8 +28,6 @@ pub struct Case {
 /// One set of stored tensors.
 #[derive(Debug)]
 pub struct Set {
-    /// `.` or `alt`.
-    pub name: &'static str,
     /// One per input of the graph.
     pub inputs: Vec<HostTensor>,
     /// One per output of the graph.
@@ -78,15 +76,15 @@ impl Case {
         [".", "alt"].into_iter().filter(|name| *name == "." || alt).collect()
     }
 
-    /// Reads a set.
+    /// Reads the set `.` or `alt`.
     ///
     /// # Errors
     /// [`CliError::Input`] naming the file that is missing or damaged.
-    pub fn set(&self, name: &'static str) -> Result<Set, CliError> {
+    pub fn set(&self, name: &str) -> Result<Set, CliError> {
         let folder = if name == "." { self.folder.clone() } else { self.folder.join(name) };
         let inputs = self.tensors(&folder, "input", self.head.inputs().len())?;
         let outputs = self.tensors(&folder, "output", self.head.outputs().len())?;
-        Ok(Set { name, inputs, outputs })
+        Ok(Set { inputs, outputs })
     }
 
     /// Loads the model at the shapes of a set. Integer inputs of one element become constants where the model cannot be

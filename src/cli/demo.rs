@@ -8,7 +8,7 @@ use clap::Args as ClapArgs;
 use super::device::DeviceArg;
 use super::error::CliError;
 use super::report::{Report, to_json};
-use super::run::{print, run_traced, seconds, status};
+use super::run::{Files, print, run_traced, seconds, status};
 use crate::engine::run::RunOptions;
 use crate::engine::scenario::{Length, Scenario};
 use crate::timeline::metrics::RunMetrics;
@@ -27,6 +27,9 @@ pub struct Args {
     /// Where the trace goes
     #[arg(long, value_name = "FILE", default_value = "cotenant-demo.trace.json")]
     trace: PathBuf,
+    /// Draw four tenths of a second from the middle of the run
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 /// The answer.
@@ -45,7 +48,8 @@ pub fn run(args: &Args) -> Result<Demo, CliError> {
     let mut scenario = Scenario::parse(SCENARIO, Path::new("demo.toml"))?;
     scenario.length = Length::Duration(seconds("--seconds", args.seconds)?);
     let options = RunOptions { device: Some(args.device.device.clone()), ..RunOptions::default() };
-    let metrics = run_traced(&scenario, options, Some(&args.trace))?;
+    let files = Files { trace: Some(args.trace.clone()), svg: args.svg.clone() };
+    let metrics = run_traced(&scenario, options, &files)?;
     Ok(Demo { metrics, trace: args.trace.clone() })
 }
 

@@ -17,7 +17,7 @@ use crate::engine::scenario::{Length, PolicySpec, Scenario};
 use crate::service::policy::POLICIES;
 use crate::tensor::Nanos;
 use crate::timeline::metrics::{RunMetrics, TenantMetrics};
-use crate::timeline::{ClockKind, Timeline, perfetto};
+use crate::timeline::{ClockKind, Timeline, perfetto, svg};
 
 /// Events that a trace keeps; of longer runs the last ones.
 const TRACE_EVENTS_MAX: usize = 1_000_000;
@@ -37,12 +37,22 @@ pub struct Args {
     /// Instead of the scenario's seed
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Write what happened as a trace, for ui.perfetto.dev and the app
-    #[arg(long, value_name = "OUT.json")]
-    trace: Option<PathBuf>,
+    #[command(flatten)]
+    files: Files,
     /// Compute real outputs on simulated devices too; all others always do
     #[arg(long)]
     numerics: bool,
+}
+
+/// The files that a run may leave.
+#[derive(ClapArgs, Clone, Debug, Default)]
+pub struct Files {
+    /// Write what happened as a trace, for ui.perfetto.dev and the app
+    #[arg(long, value_name = "OUT.json")]
+    pub trace: Option<PathBuf>,
+    /// Draw four tenths of a second from the middle of the run
+    #[arg(long, value_name = "OUT.svg")]
+    pub svg: Option<PathBuf>,
 }
 
 /// The answer.
@@ -56,8 +66,8 @@ pub enum Ran {
         all: bool,
         /// One per device.
         metrics: Vec<RunMetrics>,
-        /// Where the trace is.
-        trace: Option<PathBuf>,
+        /// What else it left.
+        files: Files,
     },
 }
 
@@ -74,9 +84,9 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
     };
     let scenario = Scenario::load(path)?;
     let device = DeviceArg { device: args.device.clone().unwrap_or_else(|| scenario.device.clone()) };
-    if let (true, Some(trace)) = (device.is_all(), &args.trace) {
-        let what = format!("--trace {}: a trace is of one device; choose one instead of all", trace.display());
-        return Err(CliError::Input(what));
+    if device.is_all() && (args.files.trace.is_some() || args.files.svg.is_some()) {
+        let what = "--trace and --svg show one device; choose one instead of all";
+        return Err(CliError::Input(what.into()));
     }
     let policy = args.policy.as_ref().filter(|name| **name != scenario.policy.name);
     let options = RunOptions {
@@ -87,52 +97,57 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
     let mut metrics = Vec::new();
     for spec in device.each() {
         let options = RunOptions { device: Some(spec), ..options.clone() };
-        metrics.push(run_traced(&scenario, options, args.trace.as_deref())?);
+        metrics.push(run_traced(&scenario, options, &args.files)?);
     }
-    Ok(Ran::Devices { all: device.is_all(), metrics, trace: args.trace.clone() })
+    Ok(Ran::Devices { all: device.is_all(), metrics, files: args.files.clone() })
 }
 
-/// Runs a scenario on one device and writes its trace where one is wanted.
+/// Runs a scenario on one device and writes the files that are wanted.
 ///
 /// # Errors
-/// [`CliError`]; no part of a trace is left behind.
-pub fn run_traced(scenario: &Scenario, options: RunOptions, trace: Option<&Path>) -> Result<RunMetrics, CliError> {
-    if let Some(path) = trace {
-        writable(path)?;
+/// [`CliError`]; no part of a file is left behind.
+pub fn run_traced(scenario: &Scenario, options: RunOptions, files: &Files) -> Result<RunMetrics, CliError> {
+    let wanted = [("--trace", &files.trace), ("--svg", &files.svg)];
+    let wanted: Vec<(&str, &Path)> = wanted.iter().filter_map(|(o, path)| Some((*o, path.as_deref()?))).collect();
+    for (option, path) in &wanted {
+        writable(option, path)?;
     }
-    let options = RunOptions { timeline_events_max: trace.map(|_| TRACE_EVENTS_MAX), ..options };
+    let events_max = if wanted.is_empty() { None } else { Some(TRACE_EVENTS_MAX) };
+    let options = RunOptions { timeline_events_max: events_max, ..options };
     let bar = progress(0);
     let report = self::scenario(scenario, &options, &mut |stage| show(&bar, scenario, stage));
     bar.finish_and_clear();
     let RunReport { metrics, timeline, .. } = report?;
-    if let (Some(path), Some(timeline)) = (trace, timeline) {
-        write_trace(&timeline, path)?;
+    for (option, path) in wanted {
+        let Some(timeline) = &timeline else { break };
+        let written = match option {
+            "--trace" => perfetto::write_file(timeline, path),
+            _ => perfetto::replace_file(path, |out| out.write_all(picture(timeline, &metrics).as_bytes())),
+        };
+        written.map_err(|e| CliError::Failed(format!("{option} {}: {e}", path.display())))?;
+        if option == "--trace" && timeline.dropped() > 0 {
+            let (kept, dropped) = (timeline.len(), timeline.dropped());
+            tracing::warn!("{} keeps the last {kept} events; {dropped} were dropped", path.display());
+        }
     }
     Ok(metrics)
 }
 
 /// Whether a file can be made here, asked before the work and not after it.
-fn writable(path: &Path) -> Result<(), CliError> {
+fn writable(option: &str, path: &Path) -> Result<(), CliError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if path.is_dir() || !folder.is_dir() {
         let what = if path.is_dir() { "a folder" } else { "its folder does not exist" };
-        return Err(CliError::Input(format!("--trace {}: {what}; allowed is a new or an old file", path.display())));
+        return Err(CliError::Input(format!("{option} {}: {what}; allowed is a new or an old file", path.display())));
     }
     Ok(())
 }
 
-fn write_trace(timeline: &Timeline, path: &Path) -> Result<(), CliError> {
-    let written = perfetto::write_file(timeline, path);
-    written.map_err(|e| CliError::Failed(format!("--trace {}: {e}", path.display())))?;
-    if timeline.dropped() > 0 {
-        tracing::warn!(
-            "{} keeps the last {} events; {} were dropped",
-            path.display(),
-            timeline.len(),
-            timeline.dropped()
-        );
-    }
-    Ok(())
+/// Four tenths of a second from the middle of the measured part, which is the last.
+fn picture(timeline: &Timeline, metrics: &RunMetrics) -> String {
+    let end = timeline.bounds().map_or(Nanos(0), |(_, end)| end);
+    let start = end.since(Nanos::from_ms(metrics.elapsed_ms / 2.0));
+    svg::render(timeline, start..start + Nanos::from_ms(400.0))
 }
 
 fn show(bar: &ProgressBar, scenario: &Scenario, stage: RunStage) {
@@ -194,17 +209,20 @@ impl Report for Ran {
                 }
                 table.print(out)
             }
-            Ran::Devices { metrics, trace, .. } => {
+            Ran::Devices { metrics, files, .. } => {
                 for metrics in metrics {
                     print(metrics, out)?;
                 }
                 if let [_, _, ..] = metrics.as_slice() {
                     print_devices(metrics, out)?;
                 }
-                match trace {
-                    Some(path) => writeln!(out, "trace: {} (open it at ui.perfetto.dev)", path.display()),
-                    None => Ok(()),
+                if let Some(path) = &files.trace {
+                    writeln!(out, "trace: {} (open it at ui.perfetto.dev)", path.display())?;
                 }
+                if let Some(path) = &files.svg {
+                    writeln!(out, "picture: {}", path.display())?;
+                }
+                Ok(())
             }
         }
     }

@@ -11,6 +11,7 @@ mod names;
 pub mod perfetto;
 pub mod progress;
 mod record;
+pub mod svg;
 
 pub use busy::busy_time;
 pub use event::{Args, Category, Event, Instant, InstantKind, Span};

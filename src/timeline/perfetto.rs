@@ -14,6 +14,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use serde::Serialize;
+use tempfile::NamedTempFile;
 
 use super::{Event, Instant, RunInfo, Span, Timeline, Track, TrackKind};
 use crate::tensor::Nanos;
@@ -26,11 +27,22 @@ pub const FORMAT: &str = "cotenant-trace";
 /// `otherData.version` of our traces; readers refuse a later one.
 pub const VERSION: u32 = 1;
 
-/// Writes `timeline` beside `path` and renames, so that `path` holds a whole trace or what it held before.
+/// Writes `timeline` to `path`, whole or not at all.
 ///
 /// # Errors
 /// Whatever the file system reports; nothing is left behind then.
 pub fn write_file(timeline: &Timeline, path: &Path) -> io::Result<()> {
+    replace_file(path, |out| write(timeline, out))
+}
+
+/// Writes beside `path` and renames, so that `path` holds all of it or what it held before.
+///
+/// # Errors
+/// Whatever `contents` or the file system reports; nothing is left behind then.
+pub fn replace_file(
+    path: &Path,
+    contents: impl FnOnce(&mut BufWriter<NamedTempFile>) -> io::Result<()>,
+) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -40,7 +52,7 @@ pub fn write_file(timeline: &Timeline, path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     beside.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut out = BufWriter::new(beside.tempfile_in(folder)?);
-    write(timeline, &mut out)?;
+    contents(&mut out)?;
     out.into_inner().map_err(io::IntoInnerError::into_error)?.persist(path)?;
     Ok(())
 }

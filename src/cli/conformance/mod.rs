@@ -22,7 +22,7 @@ use super::error::CliError;
 use super::onnx_head::OnnxHead;
 use super::report::{Report, progress, to_json};
 use super::table::Table;
-use crate::engine::{Engine, TenantSpec};
+use crate::engine::{Engine, Pending, TenantSpec};
 use crate::graph::{Graph, GraphError, LoadOptions, ModelSource, load};
 use crate::tensor::HostTensor;
 use crate::timeline::DeviceInfo;
@@ -165,7 +165,7 @@ fn run_set(test: &Path, set: &Path, head: &OnnxHead, engine: &Engine) -> Outcome
         Err(e) => return Outcome::Failed(e.to_string()),
     };
     let on_device = tenant.recording().launches() > 0 && tenant.recording().cpu_nodes() == 0;
-    let got = tenant.infer(case::request(&graph, &inputs)).and_then(|pending| pending.wait());
+    let got = tenant.infer(case::request(&graph, &inputs)).and_then(Pending::wait);
     match got.map_err(|e| e.to_string()).and_then(|got| compare(&graph, &got.outputs, &outputs)) {
         Ok(()) => Outcome::Passed(on_device),
         Err(reason) => Outcome::Failed(reason),
