@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tract_onnx::prelude::*;
-use tract_onnx::tract_core::ops::fft::{Fft, Stft};
+use tract_onnx::tract_core::ops::fft::Fft;
 
 use super::import::tensor::{from_tract, to_tract};
 use crate::hal::HostFn;
@@ -108,7 +108,7 @@ pub enum Wire {
 /// One operator, in the precision that its result needs.
 fn evaluate(op: &dyn TypedOp, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
     // Bins of a spectrum that cancel keep the rounding of the others: in single precision that is seen.
-    let spectral = op.is::<Fft>() || op.is::<Stft>();
+    let spectral = op.downcast_ref::<Fft>().is_some_and(|fft| !fft.inverse);
     if spectral && inputs[0].datum_type() == DatumType::F32 {
         let cast = |value: &TValue, to| Ok(value.cast_to_dt(to)?.into_owned().into_tvalue());
         let wide = inputs.iter().map(|v| cast(v, DatumType::F64)).collect::<TractResult<TVec<TValue>>>()?;

@@ -101,6 +101,10 @@ impl<'m> Lowering<'m> {
             self.outlets.insert(node.id.into(), id);
             return Ok(());
         }
+        if node.op.name() == "Dropout" {
+            let name = &node.name;
+            return Err(TractError::msg(format!("Dropout ({name}) in training mode is random; export for inference")));
+        }
         let outputs = (0..node.outputs.len()).map(|k| self.computed(node, k)).collect::<TractResult<Vec<ValueId>>>()?;
         if node.op_is::<TypedSource>() {
             return Ok(());
