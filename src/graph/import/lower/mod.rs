@@ -21,6 +21,7 @@ use super::tensor;
 use crate::graph::fuse::copied;
 use crate::graph::host::{HostProgram, Source};
 use crate::graph::ir::{Access, Graph, Node, NodeKind, Value, ValueId, ValueKind};
+use crate::hal::HostFn;
 use crate::tensor::{DType, HostTensor};
 
 /// What a family makes of an operator: its node without name and host program, or why there is no kernel.
@@ -114,7 +115,7 @@ impl<'m> Lowering<'m> {
         let declared = declared.collect::<TractResult<Vec<DatumType>>>()?;
         let site = Site { node, inputs, outputs, declared };
         range::propagate(self, &site);
-        if recurrent::unrolled(self, &site)? {
+        if self.folded(&site)? || recurrent::unrolled(self, &site)? {
             return Ok(());
         }
         let lowered = self.form(&site);
@@ -128,8 +129,29 @@ impl<'m> Lowering<'m> {
         Ok(())
     }
 
+    /// An operator of constants is computed once, here: weights behind a cast, say. False where something is not known.
+    fn folded(&mut self, site: &Site) -> TractResult<bool> {
+        let known: Option<Vec<Arc<Tensor>>> = site.inputs.iter().map(|id| self.constants.get(id).cloned()).collect();
+        let Some(known) = known.filter(|k| !k.is_empty()) else {
+            return Ok(false);
+        };
+        let sources =
+            known.into_iter().zip(&site.declared).map(|(tensor, &dt)| (Source::Constant(tensor), dt)).collect();
+        let program = HostProgram::single(site.node.op.clone(), sources, site.outputs.len());
+        let Ok(values) = program.eval(&[]) else {
+            return Ok(false);
+        };
+        for (&id, value) in site.outputs.iter().zip(values) {
+            self.becomes_constant(id, value)?;
+        }
+        Ok(true)
+    }
+
     /// A value that turned out to be known: a view of a constant.
     fn becomes_constant(&mut self, id: ValueId, value: HostTensor) -> TractResult<()> {
+        if value.dtype() == DType::I64 {
+            self.ranges.insert(id, range::Range::of(&value.to_i64()));
+        }
         self.constants.insert(id, Arc::new(tensor::to_tract(&value)?));
         self.graph.values[id.0].kind = ValueKind::Constant(Arc::new(value));
         Ok(())
