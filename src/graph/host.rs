@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::fft::Fft;
 
 use super::import::tensor::{from_tract, to_tract};
 use crate::hal::HostFn;
@@ -104,8 +105,21 @@ pub enum Wire {
     Output(usize),
 }
 
-/// One operator; those that keep state (loops) run in a plan of their own.
+/// One operator, in the precision that its result needs.
 fn evaluate(op: &dyn TypedOp, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    // Bins of a spectrum that cancel keep the rounding of the others: in single precision that is seen.
+    let spectral = op.downcast_ref::<Fft>().is_some_and(|fft| !fft.inverse);
+    if spectral && inputs[0].datum_type() == DatumType::F32 {
+        let cast = |value: &TValue, to| Ok(value.cast_to_dt(to)?.into_owned().into_tvalue());
+        let wide = inputs.iter().map(|v| cast(v, DatumType::F64)).collect::<TractResult<TVec<TValue>>>()?;
+        let outputs = evaluate_as_is(op, wide)?;
+        return outputs.iter().map(|v| cast(v, DatumType::F32)).collect();
+    }
+    evaluate_as_is(op, inputs)
+}
+
+/// Operators that keep state (loops) run in a plan of their own.
+fn evaluate_as_is(op: &dyn TypedOp, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
     if let Some(outputs) = op.eval_out_of_plan(inputs.clone())? {
         return Ok(outputs);
     }

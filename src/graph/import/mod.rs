@@ -4,6 +4,7 @@ mod bind;
 mod branches;
 mod lower;
 mod refuse;
+mod rewrite;
 pub mod tensor;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -64,6 +65,7 @@ pub fn proto(
     let inputs = bind::inputs(&model, name, options)?;
     let bound = bind::constants(&mut model, name, options)?;
     bind::forget_declared_shapes(&mut model);
+    rewrite::reversed_recurrence(&mut model);
     let folder = folder.map(|f| f.to_string_lossy().into_owned());
     let typed = guarded(|| {
         branches::inline(&mut model, folder.as_deref(), &inputs)?;

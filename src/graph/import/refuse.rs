@@ -51,7 +51,7 @@ fn reason(node: &NodeProto, opset: i64) -> Option<&'static str> {
     let int = |name: &str, default: i64| attribute(name).map_or(default, |a| a.i);
     match node.op_type.as_str() {
         "Cast" | "CastLike" if int("to", 0) == 16 => Some("casts to bfloat16 are not supported"),
-        "LSTM" | "GRU" | "RNN" => recurrent(node, &text("direction"), attribute("clip"), attribute("activations")),
+        "LSTM" | "GRU" | "RNN" => recurrent(node, attribute("clip"), attribute("activations")),
         "LpPool" | "GlobalLpPool" => Some("Lp pooling is not supported"),
         "Celu" if attribute("alpha").is_some_and(|a| a.f != 1.0) => Some("alpha other than 1 is not supported"),
         "AveragePool" if int("count_include_pad", 0) == 1 && int("ceil_mode", 0) == 1 => {
@@ -70,7 +70,6 @@ fn reason(node: &NodeProto, opset: i64) -> Option<&'static str> {
 
 fn recurrent(
     node: &NodeProto,
-    direction: &str,
     clip: Option<&AttributeProto>,
     activations: Option<&AttributeProto>,
 ) -> Option<&'static str> {
@@ -84,9 +83,6 @@ fn recurrent(
         .unwrap_or_default();
     let other = given.iter().zip(defaults.iter().cycle()).any(|(g, d)| !g.eq_ignore_ascii_case(d));
     let forget = node.attribute.iter().any(|a| a.name == "input_forget" && a.i != 0);
-    if direction == "reverse" {
-        return Some("direction \"reverse\" alone is not supported; reverse the sequence around a forward cell");
-    }
     if clip.is_some() || forget {
         return Some("clip and input_forget are not supported");
     }

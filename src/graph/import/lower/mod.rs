@@ -101,6 +101,10 @@ impl<'m> Lowering<'m> {
             self.outlets.insert(node.id.into(), id);
             return Ok(());
         }
+        if node.op.name() == "Dropout" {
+            let name = &node.name;
+            return Err(TractError::msg(format!("Dropout ({name}) in training mode is random; export for inference")));
+        }
         let outputs = (0..node.outputs.len()).map(|k| self.computed(node, k)).collect::<TractResult<Vec<ValueId>>>()?;
         if node.op_is::<TypedSource>() {
             return Ok(());
@@ -138,8 +142,15 @@ impl<'m> Lowering<'m> {
             return Err(format!("element type {} of {} is not held on devices", value.dtype, value.name));
         }
         type Family = fn(&mut Lowering, &Site) -> Option<Lowered>;
-        let families: [Family; 6] =
-            [elementwise::lower, shape::lower, contraction::lower, spatial::lower, reduce::lower, index::lower];
+        let families: [Family; 7] = [
+            elementwise::lower,
+            shape::lower,
+            contraction::lower,
+            spatial::lower,
+            reduce::lower,
+            index::lower,
+            recurrent::lower,
+        ];
         for family in families {
             if let Some(lowered) = family(self, site) {
                 return lowered;

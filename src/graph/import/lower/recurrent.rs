@@ -67,13 +67,13 @@ fn unroll(cx: &mut Lowering, site: &Site, the_loop: &Loop) -> TractResult<bool> 
     if steps == 0 || steps * the_loop.body.nodes.len() > UNROLLED_MAX {
         return Ok(false);
     }
-    let mut states: Vec<ValueId> = the_loop
-        .inputs
-        .iter()
-        .zip(&the_loop.operands)
-        .filter(|(mapping, _)| mapping.is_state())
-        .map(|(_, &id)| id)
-        .collect();
+    let mut states = Vec::new();
+    for (at, (mapping, &id)) in the_loop.inputs.iter().zip(&the_loop.operands).enumerate() {
+        if mapping.is_state() {
+            let inside = the_loop.body.outlet_fact(the_loop.body.input_outlets()?[at])?;
+            states.push(initial_state(cx, site, id, inside.shape.as_concrete())?);
+        }
+    }
     let mut collected: Vec<Vec<ValueId>> = vec![Vec::new(); the_loop.outputs.len()];
     let mut constants = HashMap::new();
     for step in 0..steps {
@@ -97,6 +97,18 @@ fn unroll(cx: &mut Lowering, site: &Site, the_loop: &Loop) -> TractResult<bool> 
         }
     }
     Ok(true)
+}
+
+/// An initial state that was left out is a zero of extent one along the batch: it repeats.
+fn initial_state(cx: &mut Lowering, site: &Site, id: ValueId, wanted: Option<&[usize]>) -> TractResult<ValueId> {
+    match (cx.known(id), wanted) {
+        (Some(constant), Some(wanted)) if constant.shape() != wanted => {
+            ensure!(constant.shape().len() == wanted.len(), "an initial state of shape {:?}", constant.shape());
+            let repeated = copied(&constant, &[ViewOp::Broadcast(wanted.to_vec())]);
+            cx.own_constant(&format!("{} (state)", site.node.name), repeated)
+        }
+        _ => Ok(id),
+    }
 }
 
 /// The body once; answers its outputs.
