@@ -10,11 +10,11 @@
 mod read;
 
 use std::collections::HashMap;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use serde::Serialize;
-use tempfile::NamedTempFile;
 
 use super::{Event, Instant, RunInfo, Span, Timeline, Track, TrackKind};
 use crate::tensor::Nanos;
@@ -35,14 +35,20 @@ pub fn write_file(timeline: &Timeline, path: &Path) -> io::Result<()> {
     replace_file(path, |out| write(timeline, out))
 }
 
-/// Writes beside `path` and renames, so that `path` holds all of it or what it held before.
+/// Writes beside `path` and renames, so that `path` holds all of it or what it held before. What is no plain file, a
+/// pipe or `/dev/null`, is written to as it is.
 ///
 /// # Errors
 /// Whatever `contents` or the file system reports; nothing is left behind then.
-pub fn replace_file(
-    path: &Path,
-    contents: impl FnOnce(&mut BufWriter<NamedTempFile>) -> io::Result<()>,
-) -> io::Result<()> {
+pub fn replace_file(path: &Path, contents: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> io::Result<()> {
+    let fill = |file: &File| {
+        let mut out = BufWriter::new(file);
+        contents(&mut out)?;
+        out.flush()
+    };
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return fill(&File::create(path)?);
+    }
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -51,9 +57,9 @@ pub fn replace_file(
     // Temporary files are private unless told otherwise; a trace is as readable as any new file.
     #[cfg(unix)]
     beside.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut out = BufWriter::new(beside.tempfile_in(folder)?);
-    contents(&mut out)?;
-    out.into_inner().map_err(io::IntoInnerError::into_error)?.persist(path)?;
+    let beside = beside.tempfile_in(folder)?;
+    fill(beside.as_file())?;
+    beside.persist(path)?;
     Ok(())
 }
 

@@ -80,6 +80,10 @@ fn traces_that_cannot_be_written_are_refused_before_the_run() {
     let trace = |path: &str| call(&["run", &scenario, "--device", "null", "--trace", path]);
     trace("no/such/folder/trace.json").complains(2, &["no/such/folder/trace.json"]);
     trace(&dir.path().to_string_lossy()).complains(2, &["a folder"]);
+    // What is no plain file is not replaced by one.
+    call(&["run", &scenario, "--device", "null", "--trace", "/dev/null"]).expect(0);
+    let null = std::fs::metadata("/dev/null").expect("it is there");
+    assert!(!null.is_file());
     call(&["run", &scenario, "--device", "all", "--trace", "t.json"]).complains(2, &["--trace", "all"]);
 }
 
