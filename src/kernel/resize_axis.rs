@@ -131,7 +131,8 @@ impl ResizeAxis {
     fn place_in_input(&self, input: usize, place: usize) -> Option<f64> {
         let (p, n, scale) = (place as f64, input as f64, self.scale);
         let scaled = scale * n;
-        let half_pixel = (p + 0.5) / scale - 0.5;
+        // In single precision, as every runtime computes it: ties between neighbours fall the same way.
+        let half_pixel = f64::from((place as f32 + 0.5) / scale as f32 - 0.5);
         Some(match self.coordinates {
             Coordinates::HalfPixel => half_pixel,
             Coordinates::PytorchHalfPixel => {

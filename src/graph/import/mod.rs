@@ -65,7 +65,7 @@ pub fn proto(
     let inputs = bind::inputs(&model, name, options)?;
     let bound = bind::constants(&mut model, name, options)?;
     bind::forget_declared_shapes(&mut model);
-    rewrite::reversed_recurrence(&mut model);
+    rewrite::all(&mut model);
     let folder = folder.map(|f| f.to_string_lossy().into_owned());
     let typed = guarded(|| {
         branches::inline(&mut model, folder.as_deref(), &inputs)?;

@@ -2,8 +2,15 @@
 
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
+/// Everything that a file's graph needs before it is parsed.
+pub(super) fn all(model: &mut ModelProto) {
+    reversed_recurrence(model);
+    initial_states(model);
+    softplus(model);
+}
+
 /// A recurrent operator that runs backwards alone becomes a forward one between two reversals of time.
-pub(super) fn reversed_recurrence(model: &mut ModelProto) {
+fn reversed_recurrence(model: &mut ModelProto) {
     let graph = model.graph.as_mut().expect("checked before");
     let mut at = 0;
     while at < graph.node.len() {
@@ -58,4 +65,120 @@ fn turn(graph: &mut GraphProto, at: usize) -> usize {
     }
     graph.node.insert(at, reversal(input, turned));
     added
+}
+
+/// States that were left out are zeros of the sequence's batch; the importer would take a batch of one.
+fn initial_states(model: &mut ModelProto) {
+    let graph = model.graph.as_mut().expect("checked before");
+    let mut at = 0;
+    while at < graph.node.len() {
+        let states: &[usize] = match graph.node[at].op_type.as_str() {
+            "LSTM" => &[5, 6],
+            "GRU" | "RNN" => &[5],
+            _ => &[],
+        };
+        for &slot in states {
+            let absent = graph.node[at].input.get(slot).is_none_or(String::is_empty);
+            if absent && attribute(&graph.node[at], "hidden_size").is_some() {
+                at += zero_state(graph, at, slot);
+            }
+        }
+        at += 1;
+    }
+}
+
+/// Adds a zero state as input `slot` of the node at `at`; answers how many nodes were added in front of it.
+fn zero_state(graph: &mut GraphProto, at: usize, slot: usize) -> usize {
+    let node = &graph.node[at];
+    let prefix = format!("{}/state/{at}/{slot}", node.name);
+    let hidden = attribute(node, "hidden_size").map_or(0, |a| a.i);
+    let both = attribute(node, "direction").is_some_and(|a| a.s == b"bidirectional");
+    let batch_first = attribute(node, "layout").is_some_and(|a| a.i == 1);
+    let sequence = node.input[0].clone();
+    let name = |part: &str| format!("{prefix}/{part}");
+    let vector = |part: &str, value: i64| TensorProto {
+        name: name(part),
+        data_type: 7,
+        dims: vec![1],
+        raw_data: value.to_le_bytes().to_vec(),
+        ..TensorProto::default()
+    };
+    graph.initializer.extend([
+        vector("axis", i64::from(!batch_first)),
+        vector("directions", if both { 2 } else { 1 }),
+        vector("hidden", hidden),
+    ]);
+    let operator = |op: &str, inputs: Vec<String>, output: &str, attributes: Vec<AttributeProto>| NodeProto {
+        op_type: op.into(),
+        name: name(output),
+        input: inputs,
+        output: vec![name(output)],
+        attribute: attributes,
+        ..NodeProto::default()
+    };
+    let axis = AttributeProto { name: "axis".into(), r#type: 2, i: 0, ..AttributeProto::default() };
+    let zero = TensorProto { data_type: 1, dims: vec![1], raw_data: vec![0; 4], ..TensorProto::default() };
+    let value = AttributeProto { name: "value".into(), r#type: 4, t: Some(zero), ..AttributeProto::default() };
+    let mut extents = vec![name("directions"), name("batch"), name("hidden")];
+    if batch_first {
+        extents.swap(0, 1);
+    }
+    let nodes = [
+        operator("Shape", vec![sequence], "shape", Vec::new()),
+        operator("Gather", vec![name("shape"), name("axis")], "batch", vec![axis.clone()]),
+        operator("Concat", extents, "extents", vec![axis]),
+        operator("ConstantOfShape", vec![name("extents")], "zeros", vec![value]),
+    ];
+    let node = &mut graph.node[at];
+    node.input.resize(node.input.len().max(slot + 1), String::new());
+    node.input[slot] = name("zeros");
+    let added = nodes.len();
+    graph.node.splice(at..at, nodes);
+    added
+}
+
+/// `ln(1 + e^x)` as the importer writes it overflows; `max(x, 0) + ln(1 + e^-|x|)` does not.
+fn softplus(model: &mut ModelProto) {
+    let graph = model.graph.as_mut().expect("checked before");
+    let mut at = 0;
+    while at < graph.node.len() {
+        if graph.node[at].op_type == "Softplus" {
+            let node = graph.node.remove(at);
+            let nodes = stable_softplus(&node, at, &mut graph.initializer);
+            at += nodes.len();
+            graph.node.splice(at - nodes.len()..at - nodes.len(), nodes);
+        } else {
+            at += 1;
+        }
+    }
+}
+
+fn stable_softplus(node: &NodeProto, at: usize, initialisers: &mut Vec<TensorProto>) -> Vec<NodeProto> {
+    let prefix = format!("{}/softplus/{at}", node.name);
+    let name = |part: &str| format!("{prefix}/{part}");
+    for (part, value) in [("one", 1.0f32), ("zero", 0.0)] {
+        initialisers.push(TensorProto {
+            name: name(part),
+            data_type: 1,
+            raw_data: value.to_le_bytes().to_vec(),
+            ..TensorProto::default()
+        });
+    }
+    let x = node.input[0].clone();
+    let step = |op: &str, inputs: Vec<String>, output: String| NodeProto {
+        op_type: op.into(),
+        name: output.clone(),
+        input: inputs,
+        output: vec![output],
+        ..NodeProto::default()
+    };
+    vec![
+        step("Abs", vec![x.clone()], name("abs")),
+        step("Neg", vec![name("abs")], name("neg")),
+        step("Exp", vec![name("neg")], name("exp")),
+        step("Add", vec![name("exp"), name("one")], name("sum")),
+        step("Log", vec![name("sum")], name("log")),
+        step("Max", vec![x, name("zero")], name("max")),
+        step("Add", vec![name("max"), name("log")], node.output[0].clone()),
+    ]
 }

@@ -127,6 +127,9 @@ fn unary(op: &ElementWiseOp, dtype: DType) -> Result<Step, String> {
     if let Some(pow) = op.0.downcast_ref::<PowConst>() {
         return Ok(with(f::POW_F32, &[pow.exponent]));
     }
+    if name == "Square" && is_int(dtype) {
+        return Ok(Step { fragment: f::MUL_I32, scalars: Vec::new(), order: vec![0, 0] });
+    }
     let fragment = match (name.as_str(), dtype) {
         ("Neg", DType::F32) => f::NEG,
         ("Abs", DType::F32) => f::ABS_F32,

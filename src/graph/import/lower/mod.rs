@@ -37,6 +37,10 @@ struct Form {
 /// Lowers a typed, decluttered graph without symbols.
 pub(super) fn graph(model: &TypedModel, name: &str, output_names: Vec<String>) -> TractResult<Graph> {
     let mut cx = Lowering::new(model, name);
+    // Also the inputs that nothing reads: only their shape was asked for.
+    for outlet in model.input_outlets()? {
+        cx.computed(model.node(outlet.node), outlet.slot)?;
+    }
     for id in model.eval_order()? {
         cx.node(model.node(id))?;
     }
@@ -102,14 +106,14 @@ impl<'m> Lowering<'m> {
             self.outlets.insert(node.id.into(), id);
             return Ok(());
         }
+        if node.op_is::<TypedSource>() {
+            return Ok(());
+        }
         if node.op.name() == "Dropout" {
             let name = &node.name;
             return Err(TractError::msg(format!("Dropout ({name}) in training mode is random; export for inference")));
         }
         let outputs = (0..node.outputs.len()).map(|k| self.computed(node, k)).collect::<TractResult<Vec<ValueId>>>()?;
-        if node.op_is::<TypedSource>() {
-            return Ok(());
-        }
         let inputs: Vec<ValueId> = node.inputs.iter().map(|i| self.outlets[i]).collect();
         let declared = node.inputs.iter().map(|i| Ok(model.outlet_fact(*i)?.datum_type));
         let declared = declared.collect::<TractResult<Vec<DatumType>>>()?;

@@ -90,6 +90,7 @@ fn output(cx: &Lowering, site: &Site, at: usize) -> Range {
         // Indices and counts.
         "Topk" if at == 1 => Range::INPUT,
         "Cast" => input(0).hull(Range::TRUTH),
+        "Square" => input(0).corners(input(0), |a, b| a * b),
         "Neg" => Range { low: -input(0).high, high: -input(0).low },
         "CumSum" => {
             let n = volume(&cx.shape(site.inputs[0])) as i128;
