@@ -5,11 +5,11 @@
 mod common;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cotenant::hal::*;
 use cotenant::kernel::*;
-use cotenant::tensor::{DType, HostTensor, TenantId, View};
+use cotenant::tensor::{DType, HostTensor, Nanos, TenantId, View};
 
 #[derive(Debug)]
 struct NoHost;
@@ -76,7 +76,7 @@ struct Prepared {
     recording: RecordingId,
     launches: Vec<u32>,
     lane: LaneId,
-    compile: Duration,
+    compile: Nanos,
     label: String,
     buffers: [BufferId; 2],
 }
@@ -136,9 +136,9 @@ fn prepare(device: &mut dyn Device, case: &Case) -> Prepared {
         inputs: vec![],
         outputs: vec![],
     };
-    let started = Instant::now();
+    let started = device.clock().now();
     let recording = device.install(Arc::new(recording), &mut |_, _, _| {}).unwrap();
-    let compile = started.elapsed();
+    let compile = device.clock().now().since(started);
     let lane = device.lane(&LaneSpec::default()).unwrap();
     Prepared { recording, launches: launches.iter().map(|l| l.tiles).collect(), lane, compile, label, buffers }
 }
@@ -172,7 +172,7 @@ fn processor_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     (ticks(11) + ticks(12)) / 100.0 / cores as f64
 }
 
@@ -197,10 +197,10 @@ fn main() {
                 if runs % 8 == 0 {
                     fma = fma.max(rates::measure(device).unwrap().fma_gflops);
                 }
-                let (started, used) = (Instant::now(), processor_seconds());
+                let (started, used) = (device.clock().now(), processor_seconds());
                 best = best.min(once(device, &prepared, times));
                 processor += processor_seconds() - used;
-                spent += started.elapsed().as_secs_f64();
+                spent += device.clock().now().since(started).as_secs();
                 runs += 1;
             }
             let gflops = case.operator.flops() as f64 / best / 1e9;
@@ -211,7 +211,7 @@ fn main() {
                 processor * 1e3 / (runs * times) as f64,
                 gflops,
                 gflops / fma * 100.0,
-                (prepared.compile.as_secs_f64() + first - best) * 1e3,
+                (prepared.compile.as_secs() + first - best) * 1e3,
                 prepared.label
             );
             device.uninstall(prepared.recording);

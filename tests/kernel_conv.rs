@@ -61,7 +61,7 @@ fn check(devices: &mut Devices, conv: &Conv, extra: &[Vec<usize>]) {
             let w_order: &[usize] = if packed { &CONV_PACKED_ORDER } else { &[0, 1, 2, 3, 4] };
             let ranks: Vec<Vec<usize>> = extra.iter().map(|s| (0..s.len()).collect()).collect();
             let mut orders = vec![order, w_order];
-            orders.extend(ranks.iter().map(|r| r.as_slice()));
+            orders.extend(ranks.iter().map(std::vec::Vec::as_slice));
             orders.push(order);
             let outputs = [(DType::F32, conv.output_shape())];
             let got = run_views(device.as_mut(), conv, &inputs, &outputs, &orders, placement)

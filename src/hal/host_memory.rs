@@ -46,7 +46,7 @@ impl HostMemory {
     pub(super) fn check(&self, region: Region) -> Result<(), HalError> {
         let bytes = self.buffers.get(&region.buffer).map_or(0, |(_, w)| w.len() as u64 * 4);
         let inside = region.offset.checked_add(region.bytes).is_some_and(|end| end <= bytes);
-        let aligned = region.offset % 4 == 0 && region.bytes % 4 == 0;
+        let aligned = region.offset.is_multiple_of(4) && region.bytes.is_multiple_of(4);
         if inside && aligned && self.buffers.contains_key(&region.buffer) {
             return Ok(());
         }

@@ -293,8 +293,8 @@ impl Problem {
     /// for seconds, and up to 128 on SwiftShader. Small products take smaller tiles, so that all cores have some.
     fn config(&self, caps: &DeviceCaps, lanes: u32) -> Config {
         let rm = match self.m {
-            ..=4 => 4,
-            ..=8 => 8,
+            0..=4 => 4,
+            5..=8 => 8,
             _ => 16,
         };
         let n_max = (self.n as u32).div_ceil(lanes);
@@ -357,7 +357,11 @@ pub(super) fn panel_tiles(words: usize, tiles_n: usize) -> u32 {
 /// their subgroups in order, and only there is a load so dear.
 pub(super) fn shared_rows(caps: &DeviceCaps, lanes: u32, rows: u32) -> u32 {
     match caps.subgroup {
-        Some(width) if caps.kind == DeviceKind::SoftwareGpu && lanes % width == 0 && rows % width == 0 => width,
+        Some(width)
+            if caps.kind == DeviceKind::SoftwareGpu && lanes.is_multiple_of(width) && rows.is_multiple_of(width) =>
+        {
+            width
+        }
         _ => 0,
     }
 }

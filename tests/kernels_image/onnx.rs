@@ -57,7 +57,7 @@ fn tensor(path: &Path) -> HostTensor {
     if proto.raw_data.is_empty() && !proto.int64_data.is_empty() {
         return HostTensor::from_i64(&shape, &proto.int64_data);
     }
-    HostTensor::new(dtype, &shape, proto.raw_data.to_vec()).unwrap()
+    HostTensor::new(dtype, &shape, proto.raw_data.clone()).unwrap()
 }
 
 fn read(folder: &Path) -> Node {

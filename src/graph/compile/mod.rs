@@ -180,7 +180,7 @@ impl Lowering<'_> {
             dtype,
         };
         let segment = self.weights.copy_segment(from);
-        let place = |home: &Home| Operand { space: self.space(home), view: self.absolute(home, segment), dtype };
+        let place = |home: &Home| Operand { space: space(home), view: self.absolute(home, segment), dtype };
         let (source, target) = (place(from), place(to));
         let io = Io { inputs: std::slice::from_ref(&source), outputs: std::slice::from_ref(&target) };
         let (launches, reason) = match dtype.device_word() {
@@ -223,11 +223,7 @@ impl Lowering<'_> {
 
     fn operand(&self, home: &Home, access: &Access, segment: Option<usize>) -> Operand {
         let dtype = self.graph.value(access.value).dtype;
-        Operand { space: self.space(home), view: self.absolute(home, segment.unwrap_or(0)), dtype }
-    }
-
-    fn space(&self, home: &Home) -> Space {
-        if home.constant.is_some() { Space::Weights } else { Space::Arena }
+        Operand { space: space(home), view: self.absolute(home, segment.unwrap_or(0)), dtype }
     }
 
     /// The view in words of its buffer.
@@ -247,4 +243,8 @@ impl Lowering<'_> {
     fn tensor_at(&self, home: &Home) -> TensorRef {
         TensorRef { buffer: self.arena, view: self.absolute(home, 0), dtype: home.dtype }
     }
+}
+
+fn space(home: &Home) -> Space {
+    if home.constant.is_some() { Space::Weights } else { Space::Arena }
 }

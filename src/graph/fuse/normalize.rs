@@ -97,9 +97,9 @@ fn affine(graph: &mut Graph) {
                 continue;
             };
             if is_scale {
-                norm.scale = true
+                norm.scale = true;
             } else {
-                norm.shift = true
+                norm.shift = true;
             }
             let (host, host_inputs) = joined(&graph.nodes[at], &graph.nodes[next]);
             let outputs = graph.nodes[next].outputs.clone();

@@ -43,10 +43,10 @@ impl Installed {
         let arena = find(recording.arena)?;
         let mut groups: HashMap<BufferId, wgpu::BindGroup> = HashMap::new();
         for launch in launches {
-            if !groups.contains_key(&launch.weights) {
+            if let std::collections::hash_map::Entry::Vacant(e) = groups.entry(launch.weights) {
                 let weights = find(launch.weights)?;
                 let group = bind(device, &pipelines.bindings, [&table, &weights, &arena]);
-                groups.insert(launch.weights, group);
+                e.insert(group);
             }
         }
         let mut base = 0;

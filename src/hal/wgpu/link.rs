@@ -114,7 +114,7 @@ impl Maps {
         let mut ty = ty.clone();
         match &mut ty.inner {
             TypeInner::Pointer { base, .. } | TypeInner::Array { base, .. } | TypeInner::BindingArray { base, .. } => {
-                *base = self.types[base]
+                *base = self.types[base];
             }
             TypeInner::Struct { members, .. } => {
                 members.iter_mut().for_each(|m| m.ty = self.types[&m.ty]);

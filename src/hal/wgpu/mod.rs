@@ -147,7 +147,7 @@ impl WgpuDevice {
     fn check(&self, region: Region) -> Result<&wgpu::Buffer, HalError> {
         let buffer = self.buffers.get(&region.buffer).map(|(_, b)| b);
         let end = region.offset.saturating_add(region.bytes);
-        let aligned = region.offset % 4 == 0 && region.bytes % 4 == 0;
+        let aligned = region.offset.is_multiple_of(4) && region.bytes.is_multiple_of(4);
         buffer.filter(|b| aligned && end <= b.size()).ok_or(HalError::Range {
             buffer: region.buffer,
             offset: region.offset,

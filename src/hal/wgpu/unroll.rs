@@ -220,7 +220,7 @@ impl<'a> Evaluator<'a> {
 
     /// Copies `block` to the end of `out`; true when its end cannot be reached.
     fn block(&mut self, block: &Block, out: &mut Block) -> Result<bool, String> {
-        for statement in block.iter() {
+        for statement in block {
             if self.statement(statement, out)? {
                 return Ok(true);
             }

@@ -61,7 +61,7 @@ fn tile(shape: &[usize], out: &[usize]) -> Vec<ViewOp> {
     let mut spread = Vec::new();
     let mut repeated = Vec::new();
     for (&dim, &wanted) in shape.iter().zip(out) {
-        let times = if dim == 0 { 1 } else { wanted / dim };
+        let times = wanted.checked_div(dim).unwrap_or(1);
         spread.extend([1, dim]);
         repeated.extend([times, dim]);
     }

@@ -130,7 +130,7 @@ pub(super) fn forget_stored(expressions: &Expressions, block: &Block, known: &mu
 
 /// Calls `f` for every statement of `block` and of the blocks inside.
 pub(super) fn visit(block: &Block, f: &mut impl FnMut(&Statement)) {
-    for statement in block.iter() {
+    for statement in block {
         f(statement);
         match statement {
             Statement::Block(b) => visit(b, f),

@@ -49,7 +49,7 @@ pub(super) fn count(
             Literal::Bool(false) => return Some(trips),
             _ => return None,
         }
-        for statement in continuing.iter() {
+        for statement in continuing {
             simulation.step(statement, &fixed)?;
         }
     }
