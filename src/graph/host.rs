@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::fft::Fft;
+use tract_onnx::tract_core::ops::nn::Reduce;
 
 use super::import::tensor::{from_tract, to_tract};
 use crate::hal::HostFn;
@@ -114,6 +115,17 @@ fn evaluate(op: &dyn TypedOp, inputs: TVec<TValue>) -> TractResult<TVec<TValue>>
         let wide = inputs.iter().map(|v| cast(v, DatumType::F64)).collect::<TractResult<TVec<TValue>>>()?;
         let outputs = evaluate_as_is(op, wide)?;
         return outputs.iter().map(|v| cast(v, DatumType::F32)).collect();
+    }
+    // Extremes of truth values: tract has them for numbers only.
+    if op.is::<Reduce>() && inputs[0].datum_type() == DatumType::Bool {
+        let number = inputs[0].cast_to_dt(DatumType::U8)?.into_owned().into_tvalue();
+        if let Ok(outputs) = evaluate_as_is(op, tvec!(number)) {
+            let back = |v: &TValue| Ok(v.cast_to_dt(DatumType::Bool)?.into_owned().into_tvalue());
+            return outputs
+                .iter()
+                .map(|v| if v.datum_type() == DatumType::U8 { back(v) } else { Ok(v.clone()) })
+                .collect();
+        }
     }
     evaluate_as_is(op, inputs)
 }

@@ -38,7 +38,9 @@ impl ViewOp {
             ViewOp::Permute(order) => view.permuted(order),
             ViewOp::Reshape(shape) => return view.reshaped(shape),
             ViewOp::Broadcast(shape) => {
-                return Some(view.broadcast_to(shape).expect("shapes were checked by the importer"));
+                let wide = view.broadcast_to(shape);
+                assert!(wide.is_some(), "{:?} does not broadcast to {shape:?}", view.shape);
+                return wide;
             }
             ViewOp::AddAxis(axis) => view.with_axis(*axis),
             ViewOp::RemoveAxis(axis) => view.without_axis(*axis),

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
-use tract_onnx::tract_core::ops::{konst::Const, source::TypedSource};
+use tract_onnx::tract_core::ops::{element_wise::ElementWiseOp, konst::Const, math, source::TypedSource};
 
 use super::tensor;
 use crate::graph::fuse::copied;
@@ -200,7 +200,16 @@ impl<'m> Lowering<'m> {
     fn push(&mut self, site: &Site, lowered: Lowered) {
         let host_inputs: Vec<ValueId> =
             site.inputs.iter().copied().filter(|id| !self.constants.contains_key(id)).collect();
-        let host = HostProgram::single(site.node.op.clone(), self.sources(site, &host_inputs), site.outputs.len());
+        let mut sources = self.sources(site, &host_inputs);
+        let op: Box<dyn TypedOp> = match site.node.op_as::<ElementWiseOp>() {
+            // tract squares floats only, but writes integer powers so.
+            Some(op) if op.0.name() == "Square" && !site.declared[0].is_float() => {
+                sources.push(sources[0].clone());
+                Box::new(math::mul())
+            }
+            _ => site.node.op.clone(),
+        };
+        let host = HostProgram::single(op, sources, site.outputs.len());
         let form = lowered.unwrap_or_else(|reason| Form {
             kind: NodeKind::Cpu(reason),
             inputs: host_inputs.iter().copied().map(Access::plain).collect(),

@@ -23,6 +23,7 @@ use crate::graph::host::{HostProgram, Source};
 use crate::graph::ir::{Access, Node, NodeKind, Value, ValueId, ValueKind};
 use crate::graph::view::ViewOp;
 use crate::kernel::{GruCell, LstmCell, Operator};
+use crate::tensor::HostTensor;
 
 /// Operators that one loop may unroll to; longer ones stay on the CPU.
 const UNROLLED_MAX: usize = 20_000;
@@ -99,16 +100,18 @@ fn unroll(cx: &mut Lowering, site: &Site, the_loop: &Loop) -> TractResult<bool> 
     Ok(true)
 }
 
-/// An initial state that was left out is a zero of extent one along the batch: it repeats.
+/// An initial state that was left out is a zero whose axes tract may have moved or shortened: it takes the body's shape.
 fn initial_state(cx: &mut Lowering, site: &Site, id: ValueId, wanted: Option<&[usize]>) -> TractResult<ValueId> {
-    match (cx.known(id), wanted) {
-        (Some(constant), Some(wanted)) if constant.shape() != wanted => {
-            ensure!(constant.shape().len() == wanted.len(), "an initial state of shape {:?}", constant.shape());
-            let repeated = copied(&constant, &[ViewOp::Broadcast(wanted.to_vec())]);
-            cx.own_constant(&format!("{} (state)", site.node.name), repeated)
-        }
-        _ => Ok(id),
+    let (Some(constant), Some(wanted)) = (cx.known(id), wanted) else {
+        return Ok(id);
+    };
+    if constant.shape() == wanted {
+        return Ok(id);
     }
+    let zero = constant.bytes().iter().all(|&b| b == 0);
+    ensure!(zero, "an initial state of shape {:?} where the cell wants {wanted:?}", constant.shape());
+    let state = HostTensor::zeros(constant.dtype(), wanted);
+    cx.own_constant(&format!("{} (state)", site.node.name), state)
 }
 
 /// The body once; answers its outputs.
