@@ -200,7 +200,7 @@ fn run_on(
                 }
             }
             for (l, launch) in operation.launches.iter().enumerate() {
-                let per_worker = (50_000 / (launch.tile_iterations + 1)).max(1);
+                let per_worker = (20_000 / (launch.tile_iterations + 1)).max(1);
                 let workers = launch.tiles.min(launch.tiles.div_ceil(per_worker).max(8)).min(65_535);
                 let tiles = 0..launch.tiles;
                 stages.push(Stage::of(Slice { recording: id, operation: at as u32, launch: l as u32, tiles, workers }));

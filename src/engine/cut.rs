@@ -12,6 +12,10 @@ use crate::tensor::Share;
 /// Workers per launch on software devices, where few workers with several tiles each beat many workers.
 const SOFTWARE_WORKERS: u32 = 8;
 
+/// A driver may count passes that a kernel's own count does not know (it compiles loops as it likes), so a worker's tiles
+/// stay this many times below the bound.
+const MARGIN: u32 = 3;
+
 /// A tile range of a launch and the workers that walk it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cut {
@@ -42,7 +46,7 @@ pub(super) fn cut(launch: &Launch, caps: &DeviceCaps, share: Share) -> Result<Ve
     };
     let worker_tiles_max = match caps.quirks.loop_iterations_max {
         // One more iteration than the tile's own: the loop over tiles.
-        Some(bound) => bound.saturating_sub(1) / launch.tile_iterations.saturating_add(1),
+        Some(bound) => (bound / MARGIN).saturating_sub(1) / launch.tile_iterations.saturating_add(1),
         None => u32::MAX,
     };
     if worker_tiles_max == 0 {
