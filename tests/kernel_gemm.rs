@@ -80,9 +80,7 @@ fn products_of_all_sizes() {
 #[test]
 fn large_products_take_large_tiles() {
     let devices = &mut common::devices();
-    for (m, n, k) in [(401, 413, 407), (645, 650, 641)] {
-        check(devices, &gemm(&[], m, n, &[k]), &[]);
-    }
+    check(devices, &gemm(&[], 401, 413, &[407]), &[]);
 }
 
 #[test]
