@@ -7,7 +7,9 @@
 // c    [batch, m, n]       any strides   arena, write; must not alias a or b; may be an x with the same strides
 // tile RM rows by RN * LANES columns of one batch; a lane keeps RM by RN sums of columns LANES apart; m, n, k >= 1
 //      (reads are clamped to the last row and column, writes are bounded); any number of workers
-// consts LANES (workgroup size), RM (a multiple of 4), RN, SG, A_WEIGHTS, B_WEIGHTS, INPUTS (1 + number of x), X_WEIGHTS
+// consts LANES (workgroup size), RM, RN, KU, SG, A_WEIGHTS, B_WEIGHTS, INPUTS (1 + number of x), X_WEIGHTS
+//      KU: steps along k1 in one iteration of its loop. Above one only for sums longer than a device's loops may be:
+//      products past the end are zero times zero.
 //      SG: width of the subgroups whose lanes share a's rows: each loads another row and all get it by broadcast
 //      (a storage load costs as much as 40 products on lavapipe). Divides RM and LANES; 0: every lane loads all rows.
 //      It changes no sum. Needs lane % SG to be the lane's number in its subgroup.
@@ -16,6 +18,7 @@
 const LANES: u32 = 64u;
 const RM: u32 = 16u;
 const RN: u32 = 4u;
+const KU: u32 = 1u;
 const SG: u32 = 0u;
 const A_WEIGHTS: u32 = 0u;
 const B_WEIGHTS: u32 = 0u;
@@ -116,38 +119,53 @@ fn gemm_tile(op: GemmOp, tile: u32, lane: u32) {
         columns[j] = b + min(col + j * LANES, op.n - 1u) * op.b_n;
     }
 
-    var sums: array<vec4<f32>, RM / 4u * RN>;
-    for (var i = 0u; i < RM / 4u * RN; i++) {
-        sums[i] = vec4<f32>();
+    var sums: array<f32, RM * RN>;
+    for (var i = 0u; i < RM; i++) {
+        for (var j = 0u; j < RN; j++) {
+            sums[i * RN + j] = 0.0;
+        }
     }
     for (var k0 = 0u; k0 < op.k0; k0++) {
-        for (var k1 = 0u; k1 < op.k1; k1++) {
-            let ka = k0 * op.a_k0 + k1 * op.a_k1;
-            let kb = k0 * op.b_k0 + k1 * op.b_k1;
-            // All loads come before all products: on lavapipe a load ends a block of straight code.
-            var va: array<vec4<f32>, RM / 4u>;
-            if (SG > 0u) {
-                var mine: array<f32, RM / max(SG, 1u)>;
-                for (var i = 0u; i < RM / max(SG, 1u); i++) {
-                    mine[i] = load_a(rows[i] + ka);
+        for (var k = 0u; k < op.k1; k += KU) {
+            for (var u = 0u; u < KU; u++) {
+                var k1 = k;
+                if (KU > 1u) {
+                    k1 = min(k + u, op.k1 - 1u);
                 }
-                for (var i = 0u; i < RM / 4u; i++) {
-                    let v = mine[i * 4u / max(SG, 1u)];
-                    let r = i * 4u % max(SG, 1u);
-                    va[i] = vec4<f32>(subgroupShuffle(v, r), subgroupShuffle(v, r + 1u), subgroupShuffle(v, r + 2u), subgroupShuffle(v, r + 3u));
+                let ka = k0 * op.a_k0 + k1 * op.a_k1;
+                let kb = k0 * op.b_k0 + k1 * op.b_k1;
+                // All loads come before all products: on lavapipe a load ends a block of straight code.
+                var va: array<f32, RM>;
+                if (SG > 0u) {
+                    var mine: array<f32, RM / max(SG, 1u)>;
+                    for (var i = 0u; i < RM / max(SG, 1u); i++) {
+                        mine[i] = load_a(rows[i] + ka);
+                    }
+                    for (var i = 0u; i < RM; i++) {
+                        va[i] = subgroupShuffle(mine[i / max(SG, 1u)], i % max(SG, 1u));
+                    }
+                } else {
+                    for (var i = 0u; i < RM; i++) {
+                        va[i] = load_a(rows[i] + ka);
+                    }
                 }
-            } else {
-                for (var i = 0u; i < RM / 4u; i++) {
-                    va[i] = vec4<f32>(load_a(rows[i * 4u] + ka), load_a(rows[i * 4u + 1u] + ka), load_a(rows[i * 4u + 2u] + ka), load_a(rows[i * 4u + 3u] + ka));
+                var vb: array<f32, RN>;
+                for (var j = 0u; j < RN; j++) {
+                    vb[j] = load_b(columns[j] + kb);
                 }
-            }
-            var vb: array<f32, RN>;
-            for (var j = 0u; j < RN; j++) {
-                vb[j] = load_b(columns[j] + kb);
-            }
-            for (var j = 0u; j < RN; j++) {
-                for (var i = 0u; i < RM / 4u; i++) {
-                    sums[i * RN + j] = fma(va[i], vec4<f32>(vb[j]), sums[i * RN + j]);
+                if (KU > 1u) {
+                    let exists = k + u < op.k1;
+                    for (var i = 0u; i < RM; i++) {
+                        va[i] = select(0.0, va[i], exists);
+                    }
+                    for (var j = 0u; j < RN; j++) {
+                        vb[j] = select(0.0, vb[j], exists);
+                    }
+                }
+                for (var j = 0u; j < RN; j++) {
+                    for (var i = 0u; i < RM; i++) {
+                        sums[i * RN + j] = fma(va[i], vb[j], sums[i * RN + j]);
+                    }
                 }
             }
         }
@@ -157,7 +175,7 @@ fn gemm_tile(op: GemmOp, tile: u32, lane: u32) {
     var results: array<f32, RM * RN>;
     for (var i = 0u; i < RM; i++) {
         for (var j = 0u; j < RN; j++) {
-            results[i * RN + j] = sums[i / 4u * RN + j][i % 4u];
+            results[i * RN + j] = sums[i * RN + j];
         }
     }
     let n_rows = min(RM, op.m - row);

@@ -67,11 +67,20 @@ fn products_of_all_sizes() {
         (15, 31, 100),
         (37, 70, 65),
         (5, 129, 2),
+        (1, 300, 19),
+        (3, 131, 21),
+        (270, 4, 6),
         (70, 3, 12),
         (64, 64, 64),
     ] {
         check(devices, &gemm(&[], m, n, &[k]), &[]);
     }
+}
+
+#[test]
+fn large_products_take_large_tiles() {
+    let devices = &mut common::devices();
+    check(devices, &gemm(&[], 401, 413, &[407]), &[]);
 }
 
 #[test]
@@ -129,6 +138,8 @@ fn long_sums_with_several_tiles_a_worker() {
     let devices = &mut common::devices();
     check(devices, &gemm(&[], 3, 100, &[20_000]), &[]);
     check(devices, &gemm(&[], 1, 9, &[50_000]), &[]);
+    check(devices, &gemm(&[], 2, 9, &[70_001]), &[]);
+    check(devices, &gemm(&[], 17, 3, &[64_007]), &[]);
 }
 
 #[test]

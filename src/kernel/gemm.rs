@@ -17,6 +17,11 @@ pub const GEMM_BATCH_AXES_MAX: usize = 4;
 /// Iterations of a tile that are allowed: below lavapipe's 65,535, with room for the walk over tiles.
 pub(super) const TILE_ITERATIONS_MAX: usize = 60_000;
 
+/// Multiplications from which on lavapipe's compiler may take a second, and from which on it may take several; at 20
+/// GFLOP/s the product itself takes 7 ms and 27 ms then.
+const MEDIUM_PRODUCTS: usize = 1 << 26;
+const LONG_PRODUCTS: usize = 1 << 28;
+
 pub(super) const FILE: KernelFile =
     KernelFile { name: "gemm", source: include_str!("../../shaders/gemm.wgsl"), fields: GemmOp::FIELDS };
 
@@ -125,6 +130,11 @@ impl Operator for Gemm {
         let lanes = lanes(caps);
         let config = problem.config(caps, lanes);
         let sg = shared_rows(caps, lanes, config.rm);
+        let [k0, k1] = problem.k;
+        let iterations = |unrolled: usize| k0 * (k1.div_ceil(unrolled) + 1) + (config.rm * (config.rn + 1)) as usize;
+        let unrolled = [1, 16].into_iter().find(|&unrolled| iterations(unrolled) <= TILE_ITERATIONS_MAX);
+        let unrolled =
+            unrolled.ok_or_else(|| NoKernel(format!("a sum of {k0} x {k1} products is too long for one tile")))?;
         let in_weights = |space| u32::from(space == Space::Weights);
         let kernel = KernelSpec {
             name: FILE.name,
@@ -132,6 +142,7 @@ impl Operator for Gemm {
             consts: vec![
                 ("RM", config.rm),
                 ("RN", config.rn),
+                ("KU", unrolled as u32),
                 ("SG", sg),
                 ("A_WEIGHTS", in_weights(spaces[0])),
                 ("B_WEIGHTS", in_weights(spaces[1])),
@@ -141,11 +152,6 @@ impl Operator for Gemm {
             lanes,
             chain: Some(self.epilogue.chain.clone()),
         };
-        let [k0, k1] = problem.k;
-        let iterations = k0 * (k1 + 1) + (config.rm * (config.rn + 1)) as usize;
-        if iterations > TILE_ITERATIONS_MAX {
-            return Err(NoKernel(format!("a sum of {k0} x {k1} products is too long for one tile")));
-        }
         let batch = volume(&problem.batch[0].shape);
         let columns = (config.rn * lanes) as usize;
         let (tiles_m, tiles_n) = (problem.m.div_ceil(config.rm as usize), problem.n.div_ceil(columns));
@@ -155,7 +161,7 @@ impl Operator for Gemm {
             kernel: Arc::new(kernel),
             params: problem.params(panel, operands.scalars).words(),
             tiles: u32::try_from(tiles).map_err(|_| NoKernel(format!("{tiles} tiles are too many")))?,
-            tile_iterations: iterations as u32,
+            tile_iterations: iterations(unrolled) as u32,
         }])
     }
 
@@ -289,8 +295,9 @@ impl Problem {
         }
     }
 
-    /// Measured on both software devices: more sums per load are faster up to 64 on lavapipe, which compiles larger tiles
-    /// for seconds, and up to 128 on SwiftShader. Small products take smaller tiles, so that all cores have some.
+    /// Measured on both software devices: more sums per load are faster, up to 128 on SwiftShader and up to 256 on lavapipe,
+    /// which compiles such a tile for seconds, so that only long products are worth it. Small products take smaller
+    /// tiles, so that all cores have some; a row or two take no rows that nobody asked for and more columns.
     fn config(&self, caps: &DeviceCaps, lanes: u32) -> Config {
         let rm = match self.m {
             0..=4 => 4,
@@ -298,8 +305,29 @@ impl Problem {
             _ => 16,
         };
         let n_max = (self.n as u32).div_ceil(lanes);
-        let wide = caps.subgroup == Some(4) && rm == 16 && n_max > 4;
-        Config { rm, rn: if wide { 8 } else { n_max.next_power_of_two().min(4) } }
+        if self.m <= 4 {
+            let rn = (n_max / 4).clamp(1, 8);
+            return Config { rm: self.m as u32, rn: 1 << rn.ilog2() };
+        }
+        if self.m <= 8 {
+            return Config { rm: 8, rn: n_max.next_power_of_two().min(4) };
+        }
+        let large = match (caps.kind, caps.subgroup) {
+            (DeviceKind::SoftwareGpu, Some(8)) if self.m >= 32 => self.products(),
+            _ => 0,
+        };
+        let (rm, rn) = match (large, caps.subgroup) {
+            (LONG_PRODUCTS.., _) => (32, 8),
+            (MEDIUM_PRODUCTS.., _) => (32, 4),
+            (_, Some(4)) if n_max > 4 => (16, 8),
+            _ => (16, 4),
+        };
+        Config { rm, rn: n_max.next_power_of_two().min(rn) }
+    }
+
+    /// Multiplications in all.
+    fn products(&self) -> usize {
+        volume(&self.batch[0].shape) * self.m * self.n * self.k[0] * self.k[1]
     }
 
     fn params(&self, panel: u32, s: [f32; ELEMENTWISE_SCALARS_MAX]) -> GemmOp {
