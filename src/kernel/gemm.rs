@@ -299,11 +299,6 @@ impl Problem {
     /// which compiles such a tile for seconds, so that only long products are worth it. Small products take smaller
     /// tiles, so that all cores have some; a row or two take no rows that nobody asked for and more columns.
     fn config(&self, caps: &DeviceCaps, lanes: u32) -> Config {
-        let rm = match self.m {
-            0..=4 => 4,
-            5..=8 => 8,
-            _ => 16,
-        };
         let n_max = (self.n as u32).div_ceil(lanes);
         if self.m <= 4 {
             let rn = (n_max / 4).clamp(1, 8);

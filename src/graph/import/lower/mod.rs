@@ -136,7 +136,8 @@ impl<'m> Lowering<'m> {
     /// An operator of constants is computed once, here: weights behind a cast, say. False where something is not known.
     fn folded(&mut self, site: &Site) -> TractResult<bool> {
         let known: Option<Vec<Arc<Tensor>>> = site.inputs.iter().map(|id| self.constants.get(id).cloned()).collect();
-        let Some(known) = known.filter(|k| !k.is_empty()) else {
+        // Of empty tensors tract reduces to other values than ONNX says: the kernels know better.
+        let Some(known) = known.filter(|k| !k.is_empty() && k.iter().all(|t| t.len() > 0)) else {
             return Ok(false);
         };
         let sources =
