@@ -1,3 +1,10 @@
-//! The desktop app. Its window comes with the simulator; until then `cotenant run --trace` and `--svg` show a run.
+//! The desktop app. It has no window yet, and says so.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    eprintln!(
+        "cotenant-app has no window yet. `cotenant demo --trace F` writes a timeline for ui.perfetto.dev, `--svg F` draws one."
+    );
+    ExitCode::from(3)
+}

@@ -1,12 +1,26 @@
 //! Small rewrites of a file's graph into forms that the importer gets right.
 
+use std::collections::HashSet;
+
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
 /// Everything that a file's graph needs before it is parsed.
 pub(super) fn all(model: &mut ModelProto) {
+    unique_names(model);
     reversed_recurrence(model);
     initial_states(model);
     softplus(model);
+}
+
+/// Names of nodes are for people; some exporters give several nodes one name, which the importer refuses.
+fn unique_names(model: &mut ModelProto) {
+    let graph = model.graph.as_mut().expect("checked before");
+    let mut seen = HashSet::new();
+    for (at, node) in graph.node.iter_mut().enumerate() {
+        if !node.name.is_empty() && !seen.insert(node.name.clone()) {
+            node.name = format!("{}#{at}", node.name);
+        }
+    }
 }
 
 /// A recurrent operator that runs backwards alone becomes a forward one between two reversals of time.
