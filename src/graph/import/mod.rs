@@ -63,6 +63,7 @@ pub fn proto(
     }
     refuse::check(&model, name)?;
     let inputs = bind::inputs(&model, name, options)?;
+    refuse::check_extremes(&model, name, &inputs)?;
     let bound = bind::constants(&mut model, name, options)?;
     bind::forget_declared_shapes(&mut model);
     rewrite::all(&mut model);

@@ -3,6 +3,7 @@
 
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto};
 
+use super::bind::Input;
 use crate::graph::GraphError;
 
 /// Operator domains that the importer knows; it would take an operator of another domain for the standard one.
@@ -12,6 +13,21 @@ const DOMAINS: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
 pub(super) fn check(model: &ModelProto, name: &str) -> Result<(), GraphError> {
     let graph = model.graph.as_ref().expect("checked before");
     check_graph(graph, name, opset(model))
+}
+
+/// The largest element of an empty tensor is an infinity to ONNX and a finite number to the importer, which folds it.
+pub(super) fn check_extremes(model: &ModelProto, name: &str, inputs: &[Input]) -> Result<(), GraphError> {
+    let graph = model.graph.as_ref().expect("checked before");
+    let extreme = graph.node.iter().find(|n| matches!(n.op_type.as_str(), "ReduceMax" | "ReduceMin"));
+    match (extreme, inputs.iter().find(|i| i.shape.contains(&0))) {
+        (Some(node), Some(input)) => Err(GraphError::Operator {
+            model: name.into(),
+            operator: node.op_type.clone(),
+            node: node.output.join(","),
+            reason: format!("extremes of empty tensors are not supported; input {:?} is {:?}", input.name, input.shape),
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn opset(model: &ModelProto) -> i64 {
