@@ -171,3 +171,20 @@ fn a_scenario_may_be_counted_in_requests() {
     assert!(report.metrics.tenants.iter().all(|t| (t.requests, t.completed) == (7, 7)));
     assert!(report.timeline.is_none());
 }
+
+#[test]
+fn a_launch_of_many_tiles_is_cut_before_a_driver_leaves_its_loops() {
+    // 8192 tiles: without a cut, eight workers would pass lavapipe's bound of 65,535 iterations many times over.
+    let name = "conv3x3_8x64x256";
+    let graph = Arc::new(graph::load(&ModelSource::Zoo(name.into()), &LoadOptions::default()).unwrap());
+    let answer = |spec: &str| {
+        let engine = Engine::open(spec).unwrap();
+        ask(&load(&engine, name, &graph), 1)[0].to_f32()
+    };
+    let expected = answer("reference");
+    for spec in device::all_specs().iter().filter(|s| s.starts_with("wgpu")) {
+        let got = answer(spec);
+        let worst = got.iter().zip(&expected).fold(0f32, |m, (g, e)| m.max((g - e).abs()));
+        assert!(worst < 1e-3, "{spec}: an output is off by {worst}");
+    }
+}
