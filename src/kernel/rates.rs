@@ -46,7 +46,7 @@ pub struct Rates {
     pub copy_gbs: f64,
 }
 
-/// Measures `device`; takes well below a second.
+/// Measures `device`; takes about a second on a slow software device.
 ///
 /// # Errors
 /// [`HalError`] of memory or of a lost device; [`HalError::Kernel`] on a device that runs no kernels in that time.
@@ -55,7 +55,8 @@ pub fn measure(device: &mut dyn Device) -> Result<Rates, HalError> {
     let units = device.caps().compute_units.unwrap_or(128);
     // 3000 steps: below the loop limit of software devices with several tiles a worker.
     let (steps, per) = (3000, 8);
-    let fma_tiles = units * 32;
+    // Long enough that every core of a software device is awake for most of it: short runs read half the rate.
+    let fma_tiles = units * 128;
     let fma = Work {
         kernel: spec(FMA_FILE, lanes, vec![]),
         params: FmaRateOp { y: 0, n: steps, m: 0.5 }.words(),
