@@ -73,7 +73,7 @@ impl Pipelines {
         };
         // SAFETY: every index that a kernel forms is in range by construction: parameters come from lowering, which
         // checks each view against its buffer, and indices that are data are clamped in the kernel. All loops end:
-        // their bounds are parameters. `tests/poison.rs` runs every kernel with poisoned surroundings.
+        // their bounds are parameters. The kernel tests run with poisoned words around every operand.
         let module = unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) };
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(spec.name),
@@ -81,7 +81,7 @@ impl Pipelines {
             module: &module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
-                // Kernels write workgroup memory before they read it; a test runs them twice over dirty memory.
+                // Kernels write workgroup memory before they read it.
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
