@@ -1,7 +1,6 @@
 //! What can go wrong between a model file and a recording. Each message names the place and the remedy.
 
 use crate::hal::HalError;
-use crate::kernel::NoKernel;
 
 /// An error of loading or compiling a model.
 #[derive(Debug, thiserror::Error)]
@@ -67,10 +66,4 @@ pub enum GraphError {
         /// Why.
         source: HalError,
     },
-}
-
-impl From<NoKernel> for GraphError {
-    fn from(e: NoKernel) -> GraphError {
-        GraphError::Model { model: String::new(), reason: e.0 }
-    }
 }
