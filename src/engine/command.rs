@@ -19,6 +19,10 @@ pub(super) enum Command {
     Load(Box<Load>),
     /// Forget a tenant; its open requests fail.
     Unload(TenantId),
+    /// Hold a tenant's requests back, or let them go on.
+    Pause(TenantId, bool),
+    /// Change a tenant's priority.
+    Priority(TenantId, u32),
     /// A request for a tenant.
     Infer(TenantId, Request),
     /// The CPU has computed some nodes of a request.

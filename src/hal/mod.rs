@@ -24,7 +24,7 @@ pub mod wgpu;
 use std::time::Duration;
 
 pub use caps::{DeviceCaps, DeviceKind, Limits, PartitionKind, Preemption, Quirks};
-pub use clock::{Clock, WallClock};
+pub use clock::{Clock, SharedClock, WallClock};
 pub use error::{HalError, Unavailable};
 pub use eval::HostFn;
 pub use kernel::{Chain, ChainArg, ChainStep, Fragment, KernelSpec};
@@ -138,7 +138,7 @@ pub trait Device: Send {
     fn caps(&self) -> &DeviceCaps;
 
     /// The clock on which completions are dated.
-    fn clock(&self) -> &dyn Clock;
+    fn clock(&self) -> SharedClock;
 
     /// Bounds what `tenant` may hold; `None` lifts the bound. Holding more already is no error.
     fn limit_memory(&mut self, tenant: TenantId, bytes_max: Option<u64>);

@@ -28,7 +28,7 @@ use timestamps::Timestamps;
 use super::quota::Quotas;
 use super::{
     BufferId, Clock, Completion, Counters, Device, DeviceCaps, HalError, InstallProgress, LaneId, LaneSpec, Recording,
-    RecordingId, Region, SliceSpan, Submission, SubmissionId, Unavailable, Wait, WallClock,
+    RecordingId, Region, SharedClock, SliceSpan, Submission, SubmissionId, Unavailable, Wait, WallClock,
 };
 use crate::tensor::{Nanos, TenantId};
 
@@ -291,8 +291,8 @@ impl Device for WgpuDevice {
         &self.caps
     }
 
-    fn clock(&self) -> &dyn Clock {
-        &self.clock
+    fn clock(&self) -> SharedClock {
+        Arc::new(self.clock)
     }
 
     fn limit_memory(&mut self, tenant: TenantId, bytes_max: Option<u64>) {

@@ -1,0 +1,175 @@
+//! Tenants come and go: a model is compiled and installed, a tenant gets its lane, and all of it is given back.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::{Dispatcher, Lane};
+use crate::engine::command::{Load, LoadReply};
+use crate::engine::cost::Costs;
+use crate::engine::loaded::{Loaded, Plan};
+use crate::engine::tenant::TenantShared;
+use crate::engine::{InferError, LoadError};
+use crate::hal::{HalError, LaneSpec, Recording, RecordingId};
+use crate::service::Lanes;
+use crate::tensor::{Nanos, Share, TenantId};
+
+impl Dispatcher {
+    /// Compiles and installs a model and reports to whoever asked.
+    pub(in crate::engine) fn load(&mut self, load: Load) {
+        let reply = load.reply.clone();
+        let result = self.try_load(load);
+        let id = result.as_ref().ok().map(|t| t.id);
+        if reply.send(LoadReply::Done(result)).is_err()
+            && let Some(id) = id
+        {
+            self.unload(id);
+        }
+    }
+
+    fn try_load(&mut self, load: Load) -> Result<Arc<TenantShared>, LoadError> {
+        let Load { spec, compile, fixed, reply } = load;
+        let name = || spec.name.clone();
+        if self.board.len() >= self.config.tenants_max {
+            return Err(LoadError::TooMany { tenant: name(), tenants_max: self.config.tenants_max });
+        }
+        if let Some(source) = self.lost.clone() {
+            return Err(LoadError::Device { tenant: name(), source });
+        }
+        self.tenants_made += 1;
+        let id = TenantId(self.tenants_made);
+        let started = self.now();
+        self.device.limit_memory(id, spec.memory_limit_bytes);
+        let compiled =
+            compile(&mut *self.device, id).map_err(|e| LoadError::Model { tenant: name(), source: Box::new(e) })?;
+        let lowered = self.now();
+        let mut pipelines = Vec::new();
+        let installed = self.install(&compiled.recording, spec.share, |at, done, total, kernel| {
+            pipelines.push((kernel.to_string(), at));
+            let _ = reply.try_send(LoadReply::Compiling(done, total, kernel.into()));
+        });
+        let (recording, plan) = match installed {
+            Ok(installed) => installed,
+            Err(source) => {
+                compiled.buffers.iter().for_each(|&b| self.device.free(b));
+                return Err(LoadError::Device { tenant: name(), source });
+            }
+        };
+        let lane = self.lane(spec.priority).map_err(|source| LoadError::Device { tenant: name(), source })?;
+        let costs = Costs::guess(&compiled.recording, self.device.caps());
+        let shared = Arc::new(TenantShared::new(id, &spec, compiled.recording, compiled.memory, fixed));
+        let end = self.now();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.add_tenant(&shared, spec.class, spec.slo);
+            let track = if lane.id == self.common.id { "queue" } else { &shared.name };
+            recorder.add_lane(lane.id, track);
+            recorder.compiled(id, "lower and upload", started, lowered);
+            let ends = pipelines.iter().skip(1).map(|(_, at)| *at).chain([end]);
+            for ((kernel, from), to) in pipelines.iter().zip(ends).filter(|((kernel, _), _)| !kernel.is_empty()) {
+                recorder.compiled(id, kernel, *from, to);
+            }
+        }
+        self.board.push(Loaded {
+            shared: shared.clone(),
+            class: spec.class,
+            priority: spec.priority,
+            slo: spec.slo,
+            recording,
+            buffers: compiled.buffers,
+            plan,
+            costs,
+            queue: VecDeque::new(),
+            current: None,
+            lane,
+            paused: false,
+            used_ns: 0.0,
+            stale: false,
+            told: false,
+        });
+        Ok(shared)
+    }
+
+    /// Installs and plans; nothing stays installed after an error. `progress` gets the time as well.
+    fn install(
+        &mut self,
+        recording: &Arc<Recording>,
+        share: Share,
+        mut progress: impl FnMut(Nanos, usize, usize, &str),
+    ) -> Result<(RecordingId, Plan), HalError> {
+        let clock = self.config.clock.clone();
+        let mut note = |done: usize, total: usize, kernel: &str| progress(clock.now(), done, total, kernel);
+        let id = self.device.install(recording.clone(), &mut note)?;
+        match Plan::new(recording, self.device.caps(), share) {
+            Ok(plan) => Ok((id, plan)),
+            Err(error) => {
+                self.device.uninstall(id);
+                Err(error)
+            }
+        }
+    }
+
+    /// Forgets a tenant. Requests that the device is about to finish still finish; others fail.
+    pub(in crate::engine) fn unload(&mut self, id: TenantId) {
+        let Some(tenant) = self.board.remove(id) else { return };
+        if tenant.lane.id != self.common.id {
+            self.spare.push((tenant.lane.priority, tenant.lane.id));
+        }
+        let gone = || InferError::TenantGone { tenant: tenant.shared.name.clone() };
+        let current = tenant.current.map(|c| c.request);
+        for request in current.into_iter().chain(tenant.queue) {
+            request.fail(gone(), &mut self.ended);
+        }
+        self.device.uninstall(tenant.recording);
+        tenant.buffers.iter().for_each(|&b| self.device.free(b));
+    }
+
+    /// A tenant's lane: one of its own where the policy wants that and the device has one, else the common one.
+    fn lane(&mut self, priority: u32) -> Result<Lane, HalError> {
+        let priority = match self.lanes {
+            Lanes::PerTenant { prioritised: true } => priority as i32,
+            _ => 0,
+        };
+        if let Some(at) = self.spare.iter().position(|(p, _)| *p == priority) {
+            return Ok(Lane::new(self.spare.swap_remove(at).1, priority));
+        }
+        if self.lanes == Lanes::One || self.lanes_made >= self.device.caps().lanes_max {
+            return Ok(Lane::new(self.common.id, 0));
+        }
+        self.lanes_made += 1;
+        Ok(Lane::new(self.device.lane(&LaneSpec { priority })?, priority))
+    }
+
+    /// Holds a tenant's requests back, or lets them go on. What was submitted runs to its end.
+    pub(in crate::engine) fn pause(&mut self, id: TenantId, paused: bool) {
+        if let Some(tenant) = self.board.touch(id) {
+            tenant.paused = paused;
+        }
+    }
+
+    /// Changes how important a tenant is. Where lanes have priorities, it moves to another lane once its own is empty.
+    pub(in crate::engine) fn set_priority(&mut self, id: TenantId, priority: u32) {
+        if let Some(tenant) = self.board.touch(id) {
+            tenant.priority = priority;
+            self.settle_lane(id);
+        }
+    }
+
+    /// Moves a tenant whose lane has another priority than itself, if nothing of it is under way there.
+    pub(super) fn settle_lane(&mut self, id: TenantId) {
+        let Some(tenant) = self.board.get(id) else { return };
+        let (old, wanted) = (tenant.lane.id, tenant.priority);
+        let fits = self.lanes != (Lanes::PerTenant { prioritised: true }) || tenant.lane.priority == wanted as i32;
+        if fits || tenant.lane.flights > 0 || old == self.common.id {
+            return;
+        }
+        let name = tenant.shared.name.clone();
+        // A device without another lane keeps it where it is.
+        let Ok(lane) = self.lane(wanted) else { return };
+        if let Some(recorder) = &mut self.recorder {
+            recorder.add_lane(lane.id, &name);
+        }
+        if let Some(tenant) = self.board.touch(id) {
+            let old = std::mem::replace(&mut tenant.lane, lane);
+            self.spare.push((old.priority, old.id));
+        }
+    }
+}
