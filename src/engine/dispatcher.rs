@@ -13,6 +13,7 @@ mod load;
 use std::collections::BTreeMap;
 use std::sync::mpsc::SyncSender;
 
+use super::compiling::CompileJob;
 use super::cpu_nodes::HostJob;
 use super::fault::Faults;
 use super::request::{Ended, Request};
@@ -52,6 +53,9 @@ pub(super) struct Dispatcher {
     wake: Option<Nanos>,
     config: Config,
     cpu: SyncSender<HostJob>,
+    compiler: SyncSender<CompileJob>,
+    /// Models whose kernels are being compiled.
+    loading: usize,
     in_flight: BTreeMap<SubmissionId, InFlight>,
     /// Runs of CPU nodes under way.
     computing: usize,
@@ -85,6 +89,7 @@ impl Dispatcher {
         config: Config,
         mut recorder: Option<Recorder>,
         cpu: SyncSender<HostJob>,
+        compiler: SyncSender<CompileJob>,
     ) -> Result<Dispatcher, HalError> {
         let common = Lane::new(device.lane(&LaneSpec::default())?, 0);
         let lanes = policy.lanes();
@@ -108,6 +113,8 @@ impl Dispatcher {
             wake: None,
             config,
             cpu,
+            compiler,
+            loading: 0,
             in_flight: BTreeMap::new(),
             computing: 0,
             last_finished: Nanos(0),

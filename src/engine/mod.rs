@@ -10,6 +10,7 @@
 //! its caller is woken (`pending.rs`).
 
 mod command;
+mod compiling;
 mod cost;
 mod cpu_nodes;
 mod cut;
@@ -233,18 +234,25 @@ impl Builder {
         });
         let (commands, received) = mpsc::sync_channel(config.commands_max);
         let (jobs, received_jobs) = mpsc::sync_channel(config.tenants_max);
-        let dispatcher = Dispatcher::new(device, policy, config, recorder, jobs)?;
-        let done = commands.clone();
+        let (kernels, received_kernels) = mpsc::sync_channel(config.tenants_max);
+        let dispatcher = Dispatcher::new(device, policy, config, recorder, jobs, kernels)?;
+        let (done, compiled) = (commands.clone(), commands.clone());
         let cpu = std::thread::Builder::new().name("cotenant-cpu-nodes".into()).spawn({
             let clock = clock.clone();
             move || cpu_nodes::work(&received_jobs, &done, &*clock)
         })?;
+        let compiler = std::thread::Builder::new().name("cotenant-compiler".into()).spawn({
+            let clock = clock.clone();
+            move || compiling::work(&received_kernels, &compiled, &*clock)
+        })?;
         let engine = EngineThread { dispatcher, commands: received, driving: None, is_virtual, sources: 0 };
         let thread = std::thread::Builder::new().name("cotenant-engine".into()).spawn(move || {
             engine.run();
-            // With the engine went the last sender of jobs.
-            if cpu.join().is_err() {
-                tracing::error!("the thread that computes CPU nodes panicked");
+            // With the engine went the last senders of jobs.
+            for (what, thread) in [("computes CPU nodes", cpu), ("compiles kernels", compiler)] {
+                if thread.join().is_err() {
+                    tracing::error!("the thread that {what} panicked");
+                }
             }
         })?;
         Ok(Engine { commands, clock, caps, thread: Some(thread) })
@@ -274,8 +282,7 @@ impl Engine {
         Engine::builder().device(device).start()
     }
 
-    /// Reads a model and puts it on the device. Blocks until it can be used; while its pipelines are compiled, other
-    /// tenants wait.
+    /// Reads a model and puts it on the device. Blocks until it can be used; other tenants go on meanwhile.
     ///
     /// # Errors
     /// [`LoadError`]; nothing is left on the device then.

@@ -2,16 +2,16 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::command::Compile;
 use super::*;
 use crate::graph::{Compiled, GraphError, MemoryUse};
 use crate::hal::{
-    Completion, HalError, HostFn, InstallProgress, KernelSpec, LaneId, LaneSpec, Launch, Operation, Recording,
-    RecordingId, SharedClock, Submission, SubmissionId, Wait,
+    Compiler, Completion, HalError, HostFn, InstallProgress, KernelSpec, LaneId, LaneSpec, Launch, Operation,
+    Recording, RecordingId, SharedClock, Submission, SubmissionId, Wait,
 };
 use crate::service::{self, Decisions};
 use crate::tensor::{DType, HostTensor, View};
@@ -146,7 +146,10 @@ fn a_new_priority_counts_from_the_next_decision_on() {
         let [a, b] = ["a", "b"].map(|name| load(&engine, name, "LLLL"));
         ask(&a, 0.0);
         b.set_priority(9).unwrap();
-        (0..3).for_each(|_| drop(ask(&a, 0.0) + ask(&b, 0.0)));
+        for _ in 0..3 {
+            ask(&a, 0.0);
+            ask(&b, 0.0);
+        }
         let faults = engine.stats().unwrap().faults;
         assert_eq!(faults.count, 0, "{faults:?}");
     }
@@ -165,12 +168,12 @@ impl Policy for Nonsense {
 fn a_policy_that_decides_nonsense_is_refused_and_the_run_goes_on() {
     let nonsense: [fn(&service::View, &mut Decisions); 2] = [
         |view, out| {
-            out.grant(TenantId(777), 3);
             out.grant(view.tenants[0].tenant, 1);
+            out.grant(TenantId(777), 3);
         },
         |view, out| {
-            out.grant(view.tenants[1].tenant, 1);
             out.grant(view.tenants[0].tenant, 1);
+            out.grant(view.tenants[1].tenant, 1);
         },
     ];
     let expected = ["which is not loaded", "which has 0 ready"];
@@ -369,7 +372,7 @@ fn a_timeline_shows_loads_launches_cpu_nodes_and_requests() {
 
 #[test]
 fn a_lost_device_fails_what_is_open_and_what_comes() {
-    let device = Fragile { inner: device::open("null", WallClock::start()).unwrap(), submissions_left: 3 };
+    let device = Fragile { submissions_left: 3, ..Fragile::new() };
     let engine = Engine::builder().start_on(Box::new(device)).unwrap();
     let tenant = load(&engine, "t", "L");
     let answers: Vec<_> = (0..10).map(|_| tenant.infer(x(0.0)).unwrap().wait()).collect();
@@ -379,10 +382,42 @@ fn a_lost_device_fails_what_is_open_and_what_comes() {
     assert!(engine.install(spec("late"), chain("L"), Vec::new(), &mut |_| {}).is_err());
 }
 
+#[test]
+fn while_kernels_are_compiled_others_are_served() {
+    /// Compiles nothing until it is told to.
+    struct Gate(Mutex<mpsc::Receiver<()>>);
+    impl Compiler for Gate {
+        fn compile(&self, _recording: &Recording, _progress: InstallProgress) -> Result<(), HalError> {
+            self.0.lock().unwrap().recv().map_err(|_| HalError::DeviceLost("the test is over".into()))
+        }
+    }
+    let (open, gate) = mpsc::channel();
+    let compiler: Arc<dyn Compiler> = Arc::new(Gate(Mutex::new(gate)));
+    let device = Fragile { compiler: Some(compiler), ..Fragile::new() };
+    let engine = Engine::builder().start_on(Box::new(device)).unwrap();
+    open.send(()).unwrap();
+    let first = load(&engine, "first", "LL");
+    std::thread::scope(|threads| {
+        let second = threads.spawn(|| load(&engine, "second", "LLL"));
+        // The second load has no kernels before the first tenant is answered.
+        (0..10).for_each(|_| drop(first.infer(x(0.0)).unwrap().wait().unwrap()));
+        open.send(()).unwrap();
+        second.join().unwrap().infer(x(0.0)).unwrap().wait().unwrap();
+    });
+    assert_eq!(engine.stats().unwrap().tenants.len(), 1, "the second tenant was dropped");
+}
+
 /// A device that is lost after some submissions.
 struct Fragile {
     inner: Box<dyn Device>,
     submissions_left: u32,
+    compiler: Option<Arc<dyn Compiler>>,
+}
+
+impl Fragile {
+    fn new() -> Fragile {
+        Fragile { inner: device::open("null", WallClock::start()).unwrap(), submissions_left: u32::MAX, compiler: None }
+    }
 }
 
 impl Device for Fragile {
@@ -406,6 +441,9 @@ impl Device for Fragile {
     }
     fn read(&mut self, region: Region) -> Result<Vec<u8>, HalError> {
         self.inner.read(region)
+    }
+    fn compiler(&self) -> Option<Arc<dyn Compiler>> {
+        self.compiler.clone()
     }
     fn install(&mut self, recording: Arc<Recording>, progress: InstallProgress) -> Result<RecordingId, HalError> {
         self.inner.install(recording, progress)

@@ -90,6 +90,7 @@ impl EngineThread {
     fn handle(&mut self, command: Command) -> ControlFlow<()> {
         match command {
             Command::Load(load) => self.dispatcher.load(*load),
+            Command::Compiled(loading, result) => self.dispatcher.kernels_compiled(*loading, result),
             Command::Unload(tenant) => self.dispatcher.unload(tenant),
             Command::Pause(tenant, paused) => self.dispatcher.pause(tenant, paused),
             Command::Priority(tenant, priority) => self.dispatcher.set_priority(tenant, priority),

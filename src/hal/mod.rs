@@ -132,6 +132,15 @@ pub struct Counters {
 /// Told about each pipeline of an installation: done so far, in all, the kernel's label.
 pub type InstallProgress<'a> = &'a mut dyn FnMut(usize, usize, &str);
 
+/// Compiles kernels for a device on any thread, so that loading a model holds up nobody else's work.
+pub trait Compiler: Send + Sync {
+    /// Compiles what `recording` needs. A later [`Device::install`] finds it done.
+    ///
+    /// # Errors
+    /// [`HalError::Kernel`] for a kernel that the device cannot run.
+    fn compile(&self, recording: &Recording, progress: InstallProgress) -> Result<(), HalError>;
+}
+
 /// Something that runs recordings.
 pub trait Device: Send {
     /// What it can do. Constant for the life of the device.
@@ -164,7 +173,12 @@ pub trait Device: Send {
     /// [`HalError::Range`], [`HalError::DeviceLost`].
     fn read(&mut self, region: Region) -> Result<Vec<u8>, HalError>;
 
-    /// Compiles a recording's kernels and keeps its launch table on the device. All slow work of a model is here.
+    /// What compiles kernels beside the device, where that takes long. `None` where [`Device::install`] is quick anyway.
+    fn compiler(&self) -> Option<std::sync::Arc<dyn Compiler>> {
+        None
+    }
+
+    /// Compiles a recording's kernels that are not compiled yet, and keeps its launch table on the device.
     ///
     /// # Errors
     /// [`HalError::Kernel`] for a kernel that this device cannot run; nothing is kept then.

@@ -61,11 +61,13 @@ impl Board {
         Some(tenant)
     }
 
-    /// Ids grow, so a new tenant is the last one.
-    pub(super) fn push(&mut self, tenant: Loaded) {
+    /// Takes a tenant in. Ids grow with the beginning of a load, so it is nearly always the last one.
+    pub(super) fn insert(&mut self, tenant: Loaded) {
         let id = tenant.shared.id;
-        self.views.push(tenant.view(self.lanes, &self.config));
-        self.tenants.push(tenant);
+        let at = self.tenants.partition_point(|t| t.shared.id < id);
+        self.views.insert(at, tenant.view(self.lanes, &self.config));
+        self.tenants.insert(at, tenant);
+        self.find_ready();
         self.touch(id);
     }
 
@@ -78,11 +80,16 @@ impl Board {
         if !tenant.told {
             self.changed.push(id);
         }
+        self.find_ready();
+        Some(tenant)
+    }
+
+    /// Positions have moved.
+    fn find_ready(&mut self) {
         self.ready.clear();
         for (at, view) in self.views.iter().enumerate() {
             self.ready.set(at, view.ready().is_some());
         }
-        Some(tenant)
     }
 
     /// Brings the views up to date. Calls `computed` for each tenant whose request only waits for its outputs.

@@ -2,34 +2,44 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::mpsc::TrySendError;
 
 use super::{Dispatcher, Lane};
 use crate::engine::command::{Load, LoadReply};
+use crate::engine::compiling::{CompileJob, Loading};
 use crate::engine::cost::Costs;
 use crate::engine::loaded::{Loaded, Plan};
 use crate::engine::tenant::TenantShared;
 use crate::engine::{InferError, LoadError};
-use crate::hal::{HalError, LaneSpec, Recording, RecordingId};
+use crate::hal::{HalError, LaneSpec};
 use crate::service::Lanes;
-use crate::tensor::{Nanos, Share, TenantId};
+use crate::tensor::TenantId;
 
 impl Dispatcher {
-    /// Compiles and installs a model and reports to whoever asked.
+    /// Puts a model's memory on the device and has its kernels compiled; [`Dispatcher::compiled`] goes on.
     pub(in crate::engine) fn load(&mut self, load: Load) {
         let reply = load.reply.clone();
-        let result = self.try_load(load);
-        let id = result.as_ref().ok().map(|t| t.id);
-        if reply.send(LoadReply::Done(result)).is_err()
-            && let Some(id) = id
-        {
-            self.unload(id);
+        match self.begin_load(load) {
+            Err(error) => drop(reply.send(LoadReply::Done(Err(error)))),
+            Ok(loading) => match self.device.compiler() {
+                None => self.compiled(loading, Ok(())),
+                Some(compiler) => {
+                    self.loading += 1;
+                    if let Err(returned) = self.compiler.try_send(CompileJob { loading, compiler }) {
+                        // The thread is gone or has all the jobs it takes: the device compiles them itself.
+                        let (TrySendError::Full(job) | TrySendError::Disconnected(job)) = returned;
+                        self.loading -= 1;
+                        self.compiled(job.loading, Ok(()));
+                    }
+                }
+            },
         }
     }
 
-    fn try_load(&mut self, load: Load) -> Result<Arc<TenantShared>, LoadError> {
+    fn begin_load(&mut self, load: Load) -> Result<Loading, LoadError> {
         let Load { spec, compile, fixed, reply } = load;
         let name = || spec.name.clone();
-        if self.board.len() >= self.config.tenants_max {
+        if self.board.len() + self.loading >= self.config.tenants_max {
             return Err(LoadError::TooMany { tenant: name(), tenants_max: self.config.tenants_max });
         }
         if let Some(source) = self.lost.clone() {
@@ -42,19 +52,42 @@ impl Dispatcher {
         let compiled =
             compile(&mut *self.device, id).map_err(|e| LoadError::Model { tenant: name(), source: Box::new(e) })?;
         let lowered = self.now();
-        let mut pipelines = Vec::new();
-        let installed = self.install(&compiled.recording, spec.share, |at, done, total, kernel| {
-            pipelines.push((kernel.to_string(), at));
-            let _ = reply.try_send(LoadReply::Compiling(done, total, kernel.into()));
-        });
-        let (recording, plan) = match installed {
-            Ok(installed) => installed,
-            Err(source) => {
-                compiled.buffers.iter().for_each(|&b| self.device.free(b));
-                return Err(LoadError::Device { tenant: name(), source });
-            }
+        Ok(Loading { id, spec, compiled, fixed, reply, started, lowered, pipelines: Vec::new() })
+    }
+
+    /// Installs a model whose kernels were compiled, and reports to whoever asked for it.
+    pub(in crate::engine) fn kernels_compiled(&mut self, loading: Loading, result: Result<(), HalError>) {
+        self.loading -= 1;
+        self.compiled(loading, result);
+    }
+
+    fn compiled(&mut self, loading: Loading, result: Result<(), HalError>) {
+        let (id, reply) = (loading.id, loading.reply.clone());
+        let (name, buffers) = (loading.spec.name.clone(), loading.compiled.buffers.clone());
+        let loaded = result.and_then(|()| self.end_load(loading));
+        if loaded.is_err() {
+            buffers.iter().for_each(|&b| self.device.free(b));
+        }
+        let loaded = loaded.map_err(|source| LoadError::Device { tenant: name, source });
+        let there = loaded.is_ok();
+        if reply.send(LoadReply::Done(loaded)).is_err() && there {
+            self.unload(id);
+        }
+    }
+
+    /// Makes a tenant of a model. After an error nothing is left of it but its buffers.
+    fn end_load(&mut self, loading: Loading) -> Result<Arc<TenantShared>, HalError> {
+        let Loading { id, spec, compiled, fixed, reply, started, lowered, mut pipelines } = loading;
+        let lane = self.lane(spec.priority)?;
+        let clock = self.config.clock.clone();
+        let mut unused = Vec::new();
+        let noted = if pipelines.is_empty() { &mut pipelines } else { &mut unused };
+        let mut note = |done: usize, total: usize, kernel: &str| {
+            Loading::note(noted, &reply, clock.now(), (done, total, kernel));
         };
-        let lane = self.lane(spec.priority).map_err(|source| LoadError::Device { tenant: name(), source })?;
+        let recording = self.device.install(compiled.recording.clone(), &mut note)?;
+        let plan = Plan::new(&compiled.recording, self.device.caps(), spec.share)
+            .inspect_err(|_| self.device.uninstall(recording))?;
         let costs = Costs::guess(&compiled.recording, self.device.caps());
         let shared = Arc::new(TenantShared::new(id, &spec, compiled.recording, compiled.memory, fixed));
         let end = self.now();
@@ -68,7 +101,7 @@ impl Dispatcher {
                 recorder.compiled(id, kernel, *from, to);
             }
         }
-        self.board.push(Loaded {
+        self.board.insert(Loaded {
             shared: shared.clone(),
             class: spec.class,
             priority: spec.priority,
@@ -86,25 +119,6 @@ impl Dispatcher {
             told: false,
         });
         Ok(shared)
-    }
-
-    /// Installs and plans; nothing stays installed after an error. `progress` gets the time as well.
-    fn install(
-        &mut self,
-        recording: &Arc<Recording>,
-        share: Share,
-        mut progress: impl FnMut(Nanos, usize, usize, &str),
-    ) -> Result<(RecordingId, Plan), HalError> {
-        let clock = self.config.clock.clone();
-        let mut note = |done: usize, total: usize, kernel: &str| progress(clock.now(), done, total, kernel);
-        let id = self.device.install(recording.clone(), &mut note)?;
-        match Plan::new(recording, self.device.caps(), share) {
-            Ok(plan) => Ok((id, plan)),
-            Err(error) => {
-                self.device.uninstall(id);
-                Err(error)
-            }
-        }
     }
 
     /// Forgets a tenant. Requests that the device is about to finish still finish; others fail.
