@@ -9,6 +9,7 @@ mod board;
 mod draft;
 mod flight;
 mod load;
+mod preemption;
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::SyncSender;
@@ -21,13 +22,14 @@ use super::trace::Recorder;
 use super::{Config, InferError};
 use crate::hal::{Completion, Device, HalError, LaneId, LaneSpec, SubmissionId};
 use crate::service::policy::Policy;
-use crate::service::{Decisions, Lanes};
+use crate::service::{Class, Decisions, Lanes};
 use crate::tensor::{Nanos, RequestId, TenantId};
 use crate::timeline::InstantKind;
 
 use board::Board;
-use draft::Draft;
+use draft::{Draft, Submitted};
 use flight::InFlight;
+use preemption::Preemptions;
 
 /// See the module's comment.
 pub(super) struct Dispatcher {
@@ -41,6 +43,8 @@ pub(super) struct Dispatcher {
     pub(super) lost: Option<HalError>,
     /// What the policy decided that cannot be done.
     pub(super) faults: Faults,
+    /// How fast best-effort work gives way.
+    pub(super) preemptions: Preemptions,
     pub(super) board: Board,
     /// The lane of all, where tenants have none of their own.
     common: Lane,
@@ -104,6 +108,7 @@ impl Dispatcher {
             busy: Nanos(0),
             lost: None,
             faults: Faults::default(),
+            preemptions: Preemptions::default(),
             board: Board::new(lanes, config.clone()),
             common,
             lanes,
@@ -152,7 +157,12 @@ impl Dispatcher {
             recorder.mark(InstantKind::Arrival, id, Some(request.id), request.arrival);
         }
         match (self.board.touch(id), self.lost.clone()) {
-            (Some(tenant), None) => tenant.queue.push_back(request),
+            (Some(tenant), None) => {
+                if tenant.class == Class::Latency {
+                    self.preemptions.arrived(request.arrival);
+                }
+                tenant.queue.push_back(request);
+            }
             (Some(tenant), Some(source)) => {
                 let tenant = tenant.shared.name.clone();
                 self.fail(id, request, InferError::Device { tenant, source });
@@ -234,7 +244,14 @@ impl Dispatcher {
         lane.flights += 1;
         let flight = InFlight { submitted, lane: lane.id, owner, parts, operators, launched };
         match self.device.submit(lane.id, submission) {
-            Ok(id) => drop(self.in_flight.insert(id, flight)),
+            Ok(id) => {
+                let is_best_effort =
+                    |s: &Submitted| self.board.get(s.tenant).is_some_and(|t| t.class == Class::BestEffort);
+                if flight.operators.iter().any(is_best_effort) {
+                    self.preemptions.submitted(id);
+                }
+                self.in_flight.insert(id, flight);
+            }
             Err(error @ HalError::DeviceLost(_)) => {
                 self.fail_flight(flight, &error);
                 self.lose(error);

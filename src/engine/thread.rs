@@ -118,7 +118,9 @@ impl EngineThread {
             self.dispatcher.ended.clear();
             return;
         };
-        driving.note_busy(now, self.dispatcher.busy);
+        if driving.begins(now, self.dispatcher.busy) {
+            self.dispatcher.preemptions.clear();
+        }
         for ended in self.dispatcher.ended.drain(..) {
             driving.ended(ended, now);
         }
@@ -133,9 +135,9 @@ impl EngineThread {
             }
         }
         if driving.is_over(now) || self.dispatcher.lost.is_some() {
-            let busy = self.dispatcher.busy;
+            let (busy, preemptions) = (self.dispatcher.busy, self.dispatcher.preemptions.latencies().ms());
             if let Some(driving) = self.driving.take() {
-                driving.report(now, busy);
+                driving.report(now, busy, preemptions);
             }
         }
     }

@@ -44,6 +44,7 @@ impl Dispatcher {
             }
             return self.fail_flight(flight, &error);
         }
+        self.preemptions.ended(completion.submission, completion.finished);
         let begun = flight.submitted.max(self.last_finished);
         self.last_finished = completion.finished.max(self.last_finished);
         self.busy += self.last_finished.since(begun);

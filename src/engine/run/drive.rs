@@ -12,6 +12,7 @@ use crate::engine::scenario::Length;
 use crate::engine::tenant::TenantShared;
 use crate::service::arrival::Arrivals;
 use crate::tensor::{Nanos, TenantId};
+use crate::timeline::LatencyMs;
 use crate::timeline::metrics::Meter;
 
 /// A run to be driven.
@@ -50,6 +51,8 @@ pub(in crate::engine) struct DriveReport {
     pub(in crate::engine) busy: Nanos,
     /// One per source.
     pub(in crate::engine) meters: Vec<Meter>,
+    /// How long best-effort work went on when a latency tenant's request came.
+    pub(in crate::engine) preemptions: LatencyMs,
 }
 
 /// A run under way.
@@ -182,11 +185,13 @@ impl Driving {
         due.into_iter().chain(measured).chain(self.drain_until.or(self.until)).min()
     }
 
-    /// Notes how much the device had done when the measurement began.
-    pub(in crate::engine) fn note_busy(&mut self, now: Nanos, busy: Nanos) {
-        if self.busy_before.is_none() && now >= self.counted_from {
+    /// True once: when the measurement begins. `busy` is how much the device had done until now.
+    pub(in crate::engine) fn begins(&mut self, now: Nanos, busy: Nanos) -> bool {
+        let begins = self.busy_before.is_none() && now >= self.counted_from;
+        if begins {
             self.busy_before = Some(busy);
         }
+        begins
     }
 
     /// True when no request will come any more and none is open, or the wait for open ones was long enough.
@@ -203,12 +208,13 @@ impl Driving {
     }
 
     /// Ends the run.
-    pub(in crate::engine) fn report(self, now: Nanos, busy: Nanos) {
+    pub(in crate::engine) fn report(self, now: Nanos, busy: Nanos, preemptions: LatencyMs) {
         let end = if self.open > 0 { now } else { self.until.unwrap_or(self.start).max(self.last_end) };
         let report = DriveReport {
             elapsed: end.since(self.counted_from),
             busy: busy.since(self.busy_before.unwrap_or(busy)),
             meters: self.clients.into_iter().map(|c| c.source.meter).collect(),
+            preemptions,
         };
         // Whoever waited may have gone.
         let _ = self.reply.try_send(report);

@@ -10,12 +10,12 @@ use sha2::{Digest, Sha256};
 
 use super::command::Command;
 use super::scenario::{self, Length, ModelRef, PolicySpec, Scenario};
-use super::{Engine, EngineGone, Faults, InferError, LoadError, LoadStage, StartError, Tenant, TenantSpec};
+use super::{Engine, EngineGone, InferError, LoadError, LoadStage, PolicyFault, StartError, Tenant, TenantSpec};
 use crate::graph::{LoadOptions, ModelSource};
 use crate::hal::Counters;
 use crate::service::arrival::ArrivalError;
 use crate::tensor::{HostTensor, Nanos, Share, TensorError};
-use crate::timeline::metrics::{Meter, Occupied, RunMetrics, TenantFacts, Totals};
+use crate::timeline::metrics::{Meter, Observed, Occupied, RunMetrics, TenantFacts, Totals};
 use crate::timeline::{ScenarioText, Timeline};
 use drive::{Drive, DriveReport, Pace, Source};
 
@@ -88,8 +88,8 @@ pub struct RunReport {
     pub timeline: Option<Timeline>,
     /// What the device had made when the measurement began, and when it ended.
     pub counters: [Counters; 2],
-    /// What the policy decided that could not be done, since the tenants were loaded.
-    pub policy_faults: Faults,
+    /// The first decision of the policy that was refused.
+    pub policy_fault: Option<PolicyFault>,
 }
 
 /// Why a scenario does not run.
@@ -188,17 +188,23 @@ pub fn scenario(
         meter.finish(facts, report.elapsed)
     });
     let tenants: Vec<_> = tenants.collect();
-    let occupied = Occupied { unit_ns: report.busy.0 as f64, units: 1 };
+    let observed = Observed {
+        elapsed: report.elapsed,
+        occupied: Occupied { unit_ns: report.busy.0 as f64, units: 1 },
+        preemptions: report.preemptions,
+        power: engine.caps().power,
+    };
     let metrics = RunMetrics {
         device: engine.device_info(),
         clock: engine.clock_kind(),
         policy: policy.name.clone(),
         seed,
         elapsed_ms: report.elapsed.as_ms(),
-        totals: Totals::of(&tenants, report.elapsed, occupied),
+        totals: Totals::of(&tenants, &observed),
         tenants,
+        policy_faults: after.faults.count,
     };
-    Ok(RunReport { metrics, timeline, counters: [before, after.counters], policy_faults: after.faults })
+    Ok(RunReport { metrics, timeline, counters: [before, after.counters], policy_fault: after.faults.first })
 }
 
 fn load(
