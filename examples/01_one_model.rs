@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     })?;
     println!("{} launches, {} CPU nodes", tenant.recording().launches(), tenant.recording().cpu_nodes());
 
-    let response = tenant.infer(inputs::drawn(&tenant.inputs(), 1, 0))?.wait()?;
+    let response = tenant.infer(inputs::drawn(&tenant.inputs(), 1))?.wait()?;
     for (port, output) in tenant.outputs().iter().zip(&response.outputs) {
         let values = output.to_f32();
         println!("{} {}: {:?} …", port.name, show_shape(output.shape()), &values[..values.len().min(4)]);

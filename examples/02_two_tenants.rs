@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         median_ms(&words, 5)?;
 
         let alone = median_ms(&words, 20)?;
-        let image = inputs::drawn(&images.inputs(), 1, 1);
+        let image = inputs::drawn(&images.inputs(), 1);
         let background: Vec<_> = (0..10).map(|_| images.infer(image.clone())).collect::<Result<_, _>>()?;
         let beside = median_ms(&words, 5)?;
         println!("{policy:12} words alone {alone:.2} ms, beside images {beside:.2} ms");
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// The median latency of `n` requests, one after the other.
 fn median_ms(tenant: &Tenant, n: usize) -> Result<f64, Box<dyn std::error::Error>> {
-    let input = inputs::drawn(&tenant.inputs(), 1, 0);
+    let input = inputs::drawn(&tenant.inputs(), 1);
     let mut ms = Vec::new();
     for _ in 0..n {
         ms.push(tenant.infer(input.clone())?.wait()?.latency().as_ms());

@@ -15,8 +15,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn serve(listen: &Tenant, score: &Tenant) -> Result<(), InferError> {
     for round in 0..5 {
         // Both requests are under way before the first is awaited.
-        let heard = listen.infer(inputs::drawn(&listen.inputs(), round, 0))?;
-        let scored = score.infer(inputs::drawn(&score.inputs(), round, 1))?;
+        let heard = listen.infer(inputs::drawn(&listen.inputs(), round))?;
+        let scored = score.infer(inputs::drawn(&score.inputs(), round))?;
         let (heard, scored) = (heard.await?, scored.await?);
         println!(
             "round {round}: loudest word {}, score {:.3}, answered in {:.2} and {:.2} ms",

@@ -24,7 +24,7 @@ fn load(engine: &Engine, name: &str, graph: &Arc<Graph>) -> Tenant {
 }
 
 fn ask(tenant: &Tenant, seed: u64) -> Vec<HostTensor> {
-    tenant.infer(inputs::drawn(&tenant.inputs(), seed, 0)).unwrap().wait().unwrap().outputs
+    tenant.infer(inputs::drawn(&tenant.inputs(), seed)).unwrap().wait().unwrap().outputs
 }
 
 fn bits(outputs: &[HostTensor]) -> Vec<&[u8]> {
@@ -47,7 +47,7 @@ fn outputs_are_the_same_bits_alone_and_among_eight_tenants() {
             let mut pending = Vec::new();
             for seed in 0..3 {
                 for (model, tenant) in &tenants {
-                    let inputs = inputs::drawn(&tenant.inputs(), seed, 0);
+                    let inputs = inputs::drawn(&tenant.inputs(), seed);
                     pending.push((*model, seed as usize, tenant.infer(inputs).unwrap()));
                 }
             }
@@ -114,7 +114,7 @@ fn answers_can_be_awaited() {
     let engine = Engine::open("auto").unwrap();
     let graphs = graphs();
     let tenants = [load(&engine, SMALL[1], &graphs[1].1), load(&engine, SMALL[2], &graphs[2].1)];
-    let [a, b] = tenants.each_ref().map(|t| t.infer(inputs::drawn(&t.inputs(), 3, 0)).unwrap());
+    let [a, b] = tenants.each_ref().map(|t| t.infer(inputs::drawn(&t.inputs(), 3)).unwrap());
     let answers = pollster::block_on(async { [a.await.unwrap(), b.await.unwrap()] });
     for (answer, tenant) in answers.iter().zip(&tenants) {
         assert_eq!(bits(&answer.outputs), bits(&ask(tenant, 3)));

@@ -85,7 +85,7 @@ pub fn run(args: &Args) -> Result<Bench, CliError> {
     let engine = Engine::builder().start_on(device)?;
     let spec = TenantSpec { share, ..TenantSpec::new(&args.model, "") };
     let tenant = engine.load_graph(spec, Arc::new(graph), &mut |_| {})?;
-    let inputs = given.unwrap_or_else(|| inputs::drawn(&tenant.inputs(), 0, 0));
+    let inputs = given.unwrap_or_else(|| inputs::drawn(&tenant.inputs(), 0));
     let bar = progress(args.runs);
     let mut times = Vec::with_capacity(args.runs);
     let mut first = Vec::new();

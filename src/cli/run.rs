@@ -265,9 +265,9 @@ impl Report for Ran {
     }
 }
 
-/// Requests that failed are a requirement that was not met.
+/// Requests that failed, or whose outputs were not those of the tenant alone, are a requirement that was not met.
 pub fn status(metrics: &RunMetrics) -> u8 {
-    u8::from(metrics.tenants.iter().any(|t| t.failed > 0))
+    u8::from(metrics.tenants.iter().any(|t| t.failed > 0 || t.mismatched > 0))
 }
 
 /// The tables of one run.

@@ -114,19 +114,30 @@ impl Pending {
     /// # Errors
     /// [`InferError`]: the device or an operator failed, the tenant or the engine went away.
     pub fn wait(self) -> Result<Response, InferError> {
+        self.respond(&self.outcome()?)
+    }
+
+    /// The answer, and the outputs as the device holds them.
+    pub(super) fn wait_with_reads(self) -> Result<(Response, Vec<Vec<u8>>), InferError> {
+        let outcome = self.outcome()?;
+        Ok((self.respond(&outcome)?, outcome.reads))
+    }
+
+    fn outcome(&self) -> Result<Outcome, InferError> {
         let mut state = self.slot.lock();
         while !matches!(*state, State::Done(_)) {
             state = self.slot.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         match std::mem::replace(&mut *state, State::Taken) {
-            State::Done(outcome) => self.respond(outcome),
+            State::Done(outcome) => outcome,
             _ => unreachable!("waited until it was done"),
         }
     }
 
-    fn respond(&self, outcome: Result<Outcome, InferError>) -> Result<Response, InferError> {
-        let Outcome { request, arrival, started, finished, reads } = outcome?;
-        Ok(Response { request, outputs: self.tenant.outputs_from(&reads)?, arrival, started, finished })
+    fn respond(&self, outcome: &Outcome) -> Result<Response, InferError> {
+        let Outcome { request, arrival, started, finished, reads } = outcome;
+        let outputs = self.tenant.outputs_from(reads)?;
+        Ok(Response { request: *request, outputs, arrival: *arrival, started: *started, finished: *finished })
     }
 }
 
@@ -137,7 +148,7 @@ impl Future for Pending {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.slot.lock();
         match std::mem::replace(&mut *state, State::Taken) {
-            State::Done(outcome) => Poll::Ready(self.respond(outcome)),
+            State::Done(outcome) => Poll::Ready(outcome.and_then(|outcome| self.respond(&outcome))),
             State::Taken => panic!("polled after the answer was given"),
             State::Waiting | State::Watched(_) => {
                 *state = State::Watched(context.waker().clone());

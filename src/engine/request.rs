@@ -1,5 +1,7 @@
 //! A request inside the engine, from its arrival to its answer.
 
+use std::sync::Arc;
+
 use super::pending::{Completer, Outcome};
 use super::tenant::QueuePlace;
 use super::{InferError, Uploads};
@@ -24,17 +26,20 @@ pub(super) struct Request {
 pub(super) enum Sink {
     /// A program that holds a [`super::Pending`].
     Handle(Completer),
-    /// A load generator of the engine, by its number; outputs are not kept.
-    Source(usize),
+    /// A load generator of the engine, by its number, and the outputs that the request must have, as the device holds
+    /// them.
+    Source(usize, Option<Arc<Vec<Vec<u8>>>>),
 }
 
 /// A load generator's request has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ended {
     pub(super) source: usize,
     pub(super) arrival: Nanos,
     /// When its outputs were there; `None` if it failed.
     pub(super) finished: Option<Nanos>,
+    /// The outputs, where they are not those that they must be.
+    pub(super) differs: Option<Vec<Vec<u8>>>,
 }
 
 impl Request {
@@ -53,7 +58,10 @@ impl Request {
                 finished,
                 reads,
             })),
-            Sink::Source(source) => ended.push(Ended { source, arrival, finished: Some(finished) }),
+            Sink::Source(source, expected) => {
+                let differs = expected.is_some_and(|expected| *expected != reads).then_some(reads);
+                ended.push(Ended { source, arrival, finished: Some(finished), differs });
+            }
         }
     }
 
@@ -61,7 +69,9 @@ impl Request {
     pub(super) fn fail(self, error: InferError, ended: &mut Vec<Ended>) {
         match self.sink {
             Sink::Handle(completer) => completer.answer(Err(error)),
-            Sink::Source(source) => ended.push(Ended { source, arrival: self.arrival, finished: None }),
+            Sink::Source(source, _) => {
+                ended.push(Ended { source, arrival: self.arrival, finished: None, differs: None });
+            }
         }
     }
 }

@@ -407,16 +407,43 @@ fn while_kernels_are_compiled_others_are_served() {
     assert_eq!(engine.stats().unwrap().tenants.len(), 1, "the second tenant was dropped");
 }
 
-/// A device that is lost after some submissions.
+#[test]
+fn outputs_that_change_while_others_run_are_found() {
+    let text =
+        "requests = 20\n[[tenant]]\nname = \"a\"\nmodel = \"zoo:dlrm\"\n[[tenant]]\nname = \"b\"\nmodel = \"zoo:dlrm\"";
+    let scenario = scenario::Scenario::parse(text, std::path::Path::new("made.toml")).unwrap();
+    let run = |corrupt_after| {
+        let inner = device::open("reference", WallClock::start()).unwrap();
+        let device = Fragile { corrupt_after, inner, ..Fragile::new() };
+        let engine = Engine::builder().start_on(Box::new(device)).unwrap();
+        let report = run::scenario_on(&engine, &scenario, &run::RunOptions::default(), &mut |_| {}).unwrap();
+        let of = |t: &crate::timeline::metrics::TenantMetrics| (t.completed, t.mismatched, t.output_sha256.clone());
+        report.metrics.tenants.iter().map(of).collect::<Vec<_>>()
+    };
+    let right = run(u32::MAX);
+    assert!(right.iter().all(|(completed, mismatched, _)| (*completed, *mismatched) == (20, 0)), "{right:?}");
+    assert_eq!(right[0].2, right[1].2, "one model, one seed, one output");
+    let wrong = run(30);
+    assert!(wrong.iter().any(|(_, mismatched, _)| *mismatched > 0), "{wrong:?}");
+    assert!(wrong.iter().zip(&right).any(|(w, r)| w.2 != r.2), "the hash is of outputs among others");
+}
+
+/// A device that is lost after some submissions, or gives wrong outputs after some.
 struct Fragile {
     inner: Box<dyn Device>,
     submissions_left: u32,
+    corrupt_after: u32,
     compiler: Option<Arc<dyn Compiler>>,
 }
 
 impl Fragile {
     fn new() -> Fragile {
-        Fragile { inner: device::open("null", WallClock::start()).unwrap(), submissions_left: u32::MAX, compiler: None }
+        Fragile {
+            inner: device::open("null", WallClock::start()).unwrap(),
+            submissions_left: u32::MAX,
+            corrupt_after: u32::MAX,
+            compiler: None,
+        }
     }
 }
 
@@ -462,7 +489,15 @@ impl Device for Fragile {
         self.inner.submit(lane, submission)
     }
     fn poll(&mut self, wait: Wait, out: &mut Vec<Completion>) -> Result<(), HalError> {
-        self.inner.poll(wait, out)
+        let before = out.len();
+        self.inner.poll(wait, out)?;
+        for completion in &mut out[before..] {
+            self.corrupt_after = self.corrupt_after.saturating_sub(u32::from(!completion.reads.is_empty()));
+            if self.corrupt_after == 0 {
+                completion.reads.iter_mut().flatten().for_each(|byte| *byte ^= 1);
+            }
+        }
+        Ok(())
     }
     fn counters(&self) -> Counters {
         self.inner.counters()

@@ -47,6 +47,8 @@ pub struct TenantMetrics {
     pub rejected: u64,
     /// Requests that ended in an error.
     pub failed: u64,
+    /// Answered requests whose outputs were not, bit for bit, those of the tenant alone.
+    pub mismatched: u64,
     /// The promise: latency at most this.
     pub slo_ms: f64,
     /// Answered within the promise ÷ arrived (rejected, failed and unanswered ones included), in [0, 1]; 1 if none
@@ -60,7 +62,7 @@ pub struct TenantMetrics {
     pub latency_ms: LatencyMs,
     /// Operators of the model that ran on the CPU.
     pub cpu_nodes: u64,
-    /// SHA-256 of the first output, in hexadecimal.
+    /// SHA-256 of the first output, in hexadecimal: of one request among the others if it differed, else of all.
     pub output_sha256: Option<String>,
     /// Answered within the promise; [`Totals::goodput_rps`] sums it.
     #[serde(skip)]
@@ -153,6 +155,7 @@ pub struct Meter {
     completed: u64,
     rejected: u64,
     failed: u64,
+    mismatched: u64,
     latencies: Latencies,
 }
 
@@ -174,7 +177,16 @@ pub struct TenantFacts {
 impl Meter {
     /// Nothing counted; takes all the memory it will need (about 150 KiB).
     pub fn new(slo: Nanos) -> Meter {
-        Meter { slo, requests: 0, good: 0, completed: 0, rejected: 0, failed: 0, latencies: Latencies::default() }
+        Meter {
+            slo,
+            requests: 0,
+            good: 0,
+            completed: 0,
+            rejected: 0,
+            failed: 0,
+            mismatched: 0,
+            latencies: Latencies::default(),
+        }
     }
 
     /// A request arrived.
@@ -192,6 +204,11 @@ impl Meter {
     /// A request was turned away.
     pub fn rejected(&mut self) {
         self.rejected += 1;
+    }
+
+    /// The outputs of a request that was answered were not as they must be.
+    pub fn mismatched(&mut self) {
+        self.mismatched += 1;
     }
 
     /// A request ended in an error.
@@ -213,6 +230,7 @@ impl Meter {
             completed: self.completed,
             rejected: self.rejected,
             failed: self.failed,
+            mismatched: self.mismatched,
             slo_ms: self.slo.as_ms(),
             slo_attainment: if self.requests == 0 { 1.0 } else { self.good as f64 / self.requests as f64 },
             throughput_rps: per_second(self.completed, elapsed),
@@ -323,7 +341,7 @@ mod tests {
             text,
             concat!(
                 r#"{"device":{"backend":"","name":"","driver":""},"clock":"virtual","policy":"edf","seed":3,"elapsed_ms":1000.0,"#,
-                r#""tenants":[{"name":"face","model":"zoo:mlp","requests":0,"completed":0,"rejected":0,"failed":0,"slo_ms":50.0,"#,
+                r#""tenants":[{"name":"face","model":"zoo:mlp","requests":0,"completed":0,"rejected":0,"failed":0,"mismatched":0,"slo_ms":50.0,"#,
                 r#""slo_attainment":1.0,"throughput_rps":0.0,"solo_latency_ms":1.0,"latency_ms":{"mean":null,"p50":null,"#,
                 r#""p95":null,"p99":null,"max":null},"cpu_nodes":0,"output_sha256":null}],"totals":{"completed":0,"#,
                 r#""throughput_rps":0.0,"goodput_rps":0.0,"antt":null,"stp":null,"fairness":null,"jain":null,"utilization":null,"#,

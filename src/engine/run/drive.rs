@@ -31,6 +31,8 @@ pub(in crate::engine) struct Source {
     pub(in crate::engine) tenant: Arc<TenantShared>,
     /// The inputs of every request.
     pub(in crate::engine) uploads: Uploads,
+    /// The outputs of every request, as the device holds them; not known of a tenant that failed alone.
+    pub(in crate::engine) expected: Option<Arc<Vec<Vec<u8>>>>,
     pub(in crate::engine) meter: Meter,
     pub(in crate::engine) pace: Pace,
 }
@@ -51,6 +53,8 @@ pub(in crate::engine) struct DriveReport {
     pub(in crate::engine) busy: Nanos,
     /// One per source.
     pub(in crate::engine) meters: Vec<Meter>,
+    /// Per source, the last outputs that were not as expected.
+    pub(in crate::engine) differing: Vec<Option<Vec<Vec<u8>>>>,
     /// How long best-effort work went on when a latency tenant's request came.
     pub(in crate::engine) preemptions: LatencyMs,
 }
@@ -80,6 +84,8 @@ pub(in crate::engine) struct Driving {
 
 struct Client {
     source: Source,
+    /// The last outputs that were not as expected.
+    differing: Option<Vec<Vec<u8>>>,
     /// Requests still to be made, where they are counted.
     left: Option<u64>,
 }
@@ -97,7 +103,7 @@ impl Driving {
                 Pace::Open(arrivals) => due.extend(arrivals.next().map(|gap| Reverse((now + gap, at)))),
                 Pace::Closed(concurrency) => due.extend((0..*concurrency).map(|_| Reverse((now, at)))),
             }
-            Client { source, left }
+            Client { source, differing: None, left }
         };
         let clients: Vec<Client> = drive.sources.into_iter().enumerate().map(client).collect();
         Driving {
@@ -137,7 +143,12 @@ impl Driving {
         let request = match source.tenant.enter() {
             Ok(place) => {
                 self.open += 1;
-                Ok(Request::new(due, source.uploads.clone(), Sink::Source(self.first + at), place))
+                Ok(Request::new(
+                    due,
+                    source.uploads.clone(),
+                    Sink::Source(self.first + at, source.expected.clone()),
+                    place,
+                ))
             }
             Err(_) => {
                 if counts {
@@ -168,7 +179,13 @@ impl Driving {
         self.open -= 1;
         if ended.arrival >= self.counted_from {
             match ended.finished {
-                Some(finished) => client.source.meter.completed(finished.since(ended.arrival)),
+                Some(finished) => {
+                    client.source.meter.completed(finished.since(ended.arrival));
+                    if ended.differs.is_some() {
+                        client.source.meter.mismatched();
+                        client.differing = ended.differs;
+                    }
+                }
                 None => client.source.meter.failed(),
             }
         }
@@ -210,12 +227,9 @@ impl Driving {
     /// Ends the run.
     pub(in crate::engine) fn report(self, now: Nanos, busy: Nanos, preemptions: LatencyMs) {
         let end = if self.open > 0 { now } else { self.until.unwrap_or(self.start).max(self.last_end) };
-        let report = DriveReport {
-            elapsed: end.since(self.counted_from),
-            busy: busy.since(self.busy_before.unwrap_or(busy)),
-            meters: self.clients.into_iter().map(|c| c.source.meter).collect(),
-            preemptions,
-        };
+        let (meters, differing) = self.clients.into_iter().map(|c| (c.source.meter, c.differing)).unzip();
+        let busy = busy.since(self.busy_before.unwrap_or(busy));
+        let report = DriveReport { elapsed: end.since(self.counted_from), busy, meters, differing, preemptions };
         // Whoever waited may have gone.
         let _ = self.reply.try_send(report);
     }

@@ -3,6 +3,7 @@
 pub(super) mod drive;
 pub mod inputs;
 
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ use sha2::{Digest, Sha256};
 
 use super::command::Command;
 use super::scenario::{self, Length, ModelRef, PolicySpec, Scenario};
-use super::{Engine, EngineGone, InferError, LoadError, LoadStage, PolicyFault, StartError, Tenant, TenantSpec};
+use super::{
+    Engine, EngineGone, InferError, LoadError, LoadStage, Pending, PolicyFault, StartError, Tenant, TenantSpec,
+};
 use crate::graph::{LoadOptions, ModelSource};
 use crate::hal::Counters;
 use crate::service::arrival::ArrivalError;
@@ -88,6 +91,8 @@ pub struct RunReport {
     pub timeline: Option<Timeline>,
     /// What the device had made when the measurement began, and when it ended.
     pub counters: [Counters; 2],
+    /// The first output of each tenant, of which [`RunMetrics`] has the hash.
+    pub first_outputs: Vec<Option<HostTensor>>,
     /// The first decision of the policy that was refused.
     pub policy_fault: Option<PolicyFault>,
 }
@@ -139,8 +144,16 @@ pub enum RunError {
 struct Ready {
     tenant: Tenant,
     inputs: Vec<HostTensor>,
+    /// What came of its requests; none where they failed, which is no reason for others not to run.
+    alone: Option<Alone>,
+}
+
+/// What a tenant did when it ran alone.
+struct Alone {
     solo_latency: Nanos,
-    output_sha256: String,
+    outputs: Vec<HostTensor>,
+    /// The same as the device holds them.
+    reads: Arc<Vec<Vec<u8>>>,
 }
 
 /// Runs `scenario`.
@@ -152,7 +165,6 @@ pub fn scenario(
     options: &RunOptions,
     progress: &mut dyn FnMut(RunStage),
 ) -> Result<RunReport, RunError> {
-    let seed = options.seed.unwrap_or(scenario.seed);
     let policy = options.policy.as_ref().unwrap_or(&scenario.policy);
     let mut builder = Engine::builder()
         .device(options.device.as_deref().unwrap_or(&scenario.device))
@@ -161,15 +173,31 @@ pub fn scenario(
     if let Some(events_max) = options.timeline_events_max {
         builder = builder.timeline(events_max);
     }
-    let engine = builder.start()?;
+    scenario_on(&builder.start()?, scenario, options, progress)
+}
+
+/// Runs `scenario` on an engine that was started for it, with its policy: the device and the policy that `scenario` and
+/// `options` name only appear in the report.
+///
+/// # Errors
+/// [`RunError`], as [`scenario`].
+pub fn scenario_on(
+    engine: &Engine,
+    scenario: &Scenario,
+    options: &RunOptions,
+    progress: &mut dyn FnMut(RunStage),
+) -> Result<RunReport, RunError> {
+    let seed = options.seed.unwrap_or(scenario.seed);
+    let policy = options.policy.as_ref().unwrap_or(&scenario.policy);
     let mut ready = Vec::new();
     for (at, spec) in scenario.tenants.iter().enumerate() {
-        let tenant = load(&engine, spec, options, at, progress)?;
+        let tenant = load(engine, spec, options, at, progress)?;
         progress(RunStage::WarmingUp { tenant: &spec.name });
-        ready.push(warm_up(tenant, spec, options, seed, at as u32)?);
+        ready.push(warm_up(tenant, spec, options, seed)?);
     }
     let before = engine.stats()?.counters;
-    let report = drive(&engine, scenario, &ready, options, seed, progress)?;
+    let report = drive(engine, scenario, &ready, options, seed, progress)?;
+    let mut first_outputs = Vec::new();
     let after = engine.stats()?;
     let timeline = engine.timeline()?.map(|mut timeline| {
         let path = scenario.origin.display().to_string();
@@ -177,17 +205,24 @@ pub fn scenario(
         timeline.info.scenario = Some(ScenarioText { path, text: scenario.text.clone() });
         timeline
     });
-    let tenants = scenario.tenants.iter().zip(&ready).zip(&report.meters).map(|((spec, ready), meter)| {
+    let mut tenants = Vec::new();
+    for (((spec, ready), meter), differing) in
+        scenario.tenants.iter().zip(&ready).zip(&report.meters).zip(&report.differing)
+    {
+        let outputs = match differing {
+            Some(reads) => Some(ready.tenant.shared().outputs_from(reads)?),
+            None => ready.alone.as_ref().map(|alone| alone.outputs.clone()),
+        };
         let facts = TenantFacts {
             name: spec.name.clone(),
             model: spec.model.to_string(),
-            solo_latency: Some(ready.solo_latency),
+            solo_latency: ready.alone.as_ref().map(|alone| alone.solo_latency),
             cpu_nodes: ready.tenant.recording().cpu_nodes() as u64,
-            output_sha256: Some(ready.output_sha256.clone()),
+            output_sha256: outputs.as_deref().map(output_sha256),
         };
-        meter.finish(facts, report.elapsed)
-    });
-    let tenants: Vec<_> = tenants.collect();
+        tenants.push(meter.finish(facts, report.elapsed));
+        first_outputs.push(outputs.and_then(|all| all.into_iter().next()));
+    }
     let observed = Observed {
         elapsed: report.elapsed,
         occupied: Occupied { unit_ns: report.busy.0 as f64, units: 1 },
@@ -204,7 +239,13 @@ pub fn scenario(
         tenants,
         policy_faults: after.faults.count,
     };
-    Ok(RunReport { metrics, timeline, counters: [before, after.counters], policy_fault: after.faults.first })
+    Ok(RunReport {
+        metrics,
+        timeline,
+        counters: [before, after.counters],
+        policy_fault: after.faults.first,
+        first_outputs,
+    })
 }
 
 fn load(
@@ -238,24 +279,26 @@ fn load(
 }
 
 /// The first requests of a tenant, alone on the device: nothing is created after them, and they tell its solo latency.
-fn warm_up(
-    tenant: Tenant,
-    spec: &scenario::TenantSpec,
-    options: &RunOptions,
-    seed: u64,
-    tenant_idx: u32,
-) -> Result<Ready, RunError> {
+fn warm_up(tenant: Tenant, spec: &scenario::TenantSpec, options: &RunOptions, seed: u64) -> Result<Ready, RunError> {
     let inputs = match &spec.inputs {
         Some(folder) => {
             inputs::from_folder(folder).map_err(|source| RunError::Inputs { tenant: spec.name.clone(), source })?
         }
-        None => inputs::drawn(&tenant.inputs(), seed, tenant_idx),
+        None => inputs::drawn(&tenant.inputs(), seed),
     };
-    let first = tenant.infer(inputs.clone())?.wait()?;
+    // Inputs that do not fit are the scenario's mistake; a request that fails is its tenant's alone.
+    let first = tenant.infer(inputs.clone())?;
+    let alone = alone(&tenant, &inputs, first, options);
+    let alone = alone.inspect_err(|e| tracing::warn!("its requests will fail: {e}")).ok();
+    Ok(Ready { tenant, inputs, alone })
+}
+
+fn alone(tenant: &Tenant, inputs: &[HostTensor], first: Pending, options: &RunOptions) -> Result<Alone, InferError> {
+    let (first, reads) = first.wait_with_reads()?;
     let mut latencies = Vec::new();
     let mut spent = Nanos(0);
     for _ in 1..options.warm_up_requests.max(2) {
-        let latency = tenant.infer(inputs.clone())?.wait()?.latency();
+        let latency = tenant.infer(inputs.to_vec())?.wait()?.latency();
         latencies.push(latency);
         spent += latency;
         if u128::from(spent.0) >= options.warm_up_max.as_nanos() {
@@ -264,7 +307,7 @@ fn warm_up(
     }
     latencies.sort_unstable();
     let solo_latency = latencies[latencies.len() / 2];
-    Ok(Ready { tenant, inputs, solo_latency, output_sha256: output_sha256(&first.outputs) })
+    Ok(Alone { solo_latency, outputs: first.outputs, reads: Arc::new(reads) })
 }
 
 /// SHA-256 of a model's first output, in hexadecimal: equal on one device under every schedule.
@@ -289,6 +332,7 @@ fn drive(
         sources.push(Source {
             tenant: ready.tenant.shared().clone(),
             uploads: ready.tenant.shared().uploads(&ready.inputs)?,
+            expected: ready.alone.as_ref().map(|alone| alone.reads.clone()),
             meter: Meter::new(spec.slo),
             pace: match arrivals {
                 Some(arrivals) => Pace::Open(Box::new(arrivals)),
