@@ -72,7 +72,7 @@ impl Case {
 
     /// The names of its sets that are there.
     pub fn sets(&self) -> Vec<&'static str> {
-        let alt = self.folder.join("alt").is_dir();
+        let alt = self.folder.join("alt").exists();
         [".", "alt"].into_iter().filter(|name| *name == "." || alt).collect()
     }
 
@@ -82,6 +82,9 @@ impl Case {
     /// [`CliError::Input`] naming the file that is missing or damaged.
     pub fn set(&self, name: &str) -> Result<Set, CliError> {
         let folder = if name == "." { self.folder.clone() } else { self.folder.join(name) };
+        if !folder.is_dir() {
+            return Err(CliError::Input(format!("{}: allowed is a folder with a second set", folder.display())));
+        }
         let inputs = self.tensors(&folder, "input", self.head.inputs().len())?;
         let outputs = self.tensors(&folder, "output", self.head.outputs().len())?;
         Ok(Set { inputs, outputs })
@@ -123,6 +126,11 @@ impl Case {
             }
             npy::read(&path).map_err(|e| CliError::Input(e.to_string()))
         };
+        let beyond = folder.join(format!("{kind}_{n}.npy"));
+        if beyond.exists() {
+            let what = format!("{}: the model has {n} {kind}s; take the file away", beyond.display());
+            return Err(CliError::Input(what));
+        }
         (0..n).map(one).collect()
     }
 }

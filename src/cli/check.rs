@@ -192,6 +192,7 @@ impl Report for Checked {
         #[derive(Serialize)]
         struct All<'a> {
             devices: &'a [OnDevice],
+            differences: Vec<Difference<'a>>,
             passed: usize,
             failed: usize,
         }
@@ -199,7 +200,8 @@ impl Report for Checked {
             [one] if !self.all => to_json(one),
             devices => {
                 let sum = |count: fn(&OnDevice) -> usize| devices.iter().map(count).sum();
-                to_json(&All { devices, passed: sum(|d| d.passed), failed: sum(|d| d.failed) })
+                let (passed, failed) = (sum(|d| d.passed), sum(|d| d.failed));
+                to_json(&All { devices, differences: self.differences(), passed, failed })
             }
         }
     }
@@ -230,7 +232,7 @@ impl Report for Checked {
             }
             writeln!(out, "{} passed, {} failed\n", on.passed, on.failed)?;
         }
-        self.differences(out)
+        self.print_differences(out)
     }
 
     fn complaint(&self) -> Option<String> {
@@ -248,19 +250,46 @@ impl Report for Checked {
     }
 }
 
+/// A case whose outcome is not the same on all devices.
+#[derive(Debug, Serialize)]
+struct Difference<'a> {
+    model: &'a str,
+    set: &'static str,
+    /// Per device, in their order.
+    pass: Vec<bool>,
+    /// Per device, the worst relative error; null where there were no outputs.
+    rel_err: Vec<Option<f64>>,
+    #[serde(skip)]
+    outcomes: Vec<String>,
+}
+
 impl Checked {
-    /// Where devices differ: cases whose outcome is not the same on all, with each one's worst relative error.
-    fn differences(&self, out: &mut dyn Write) -> io::Result<()> {
-        let [first, _, ..] = self.devices.as_slice() else { return Ok(()) };
+    /// Where devices differ. Cases are in one order on all.
+    fn differences(&self) -> Vec<Difference<'_>> {
+        let [first, _, ..] = self.devices.as_slice() else { return Vec::new() };
+        let differs = |(at, row): &(usize, &Row)| {
+            let same = |d: &OnDevice| d.cases[*at].worst() == row.worst() && d.cases[*at].pass == row.pass;
+            !self.devices.iter().all(same)
+        };
+        let difference = |(at, row): (usize, &'_ Row)| Difference {
+            model: &first.cases[at].model,
+            set: row.set,
+            pass: self.devices.iter().map(|d| d.cases[at].pass).collect(),
+            rel_err: self.devices.iter().map(|d| d.cases[at].worst()).collect(),
+            outcomes: self.devices.iter().map(|d| d.cases[at].outcome()).collect(),
+        };
+        first.cases.iter().enumerate().filter(differs).map(difference).collect()
+    }
+
+    fn print_differences(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.devices.len() < 2 {
+            return Ok(());
+        }
         let mut header = vec!["case", "set"];
         header.extend(self.devices.iter().map(|d| d.device.name.as_str()));
         let mut table = Table::new(&header);
-        for (at, row) in first.cases.iter().enumerate() {
-            let same = |d: &OnDevice| d.cases[at].worst() == row.worst() && d.cases[at].pass == row.pass;
-            if !self.devices.iter().all(same) {
-                let cells = self.devices.iter().map(|d| d.cases[at].outcome());
-                table.row([row.model.clone(), row.set.into()].into_iter().chain(cells));
-            }
+        for d in self.differences() {
+            table.row([d.model.to_string(), d.set.into()].into_iter().chain(d.outcomes));
         }
         if table.is_empty() {
             return writeln!(out, "no device differs from another");

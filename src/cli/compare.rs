@@ -14,9 +14,10 @@ pub struct Distance {
 /// The distance of `got` from `reference`.
 ///
 /// # Errors
-/// A sentence where the shapes differ.
+/// A sentence where shapes or types differ.
 pub fn distance(got: &HostTensor, reference: &HostTensor) -> Result<Distance, String> {
     same_shape(got, reference)?;
+    same_type(got, reference)?;
     let (got, reference) = (got.to_f64(), reference.to_f64());
     let largest = reference.iter().filter(|v| v.is_finite()).fold(0.01f64, |m, v| m.max(v.abs()));
     let max_abs = got.iter().zip(&reference).map(|(g, r)| apart(*g, *r)).fold(0.0, f64::max);
@@ -29,9 +30,7 @@ pub fn distance(got: &HostTensor, reference: &HostTensor) -> Result<Distance, St
 /// A sentence that names the first element that is not, or shapes or types that differ.
 pub fn close(got: &HostTensor, reference: &HostTensor, rtol: f64, atol: f64) -> Result<(), String> {
     same_shape(got, reference)?;
-    if got.dtype() != reference.dtype() {
-        return Err(format!("its type is {}, expected {}", got.dtype(), reference.dtype()));
-    }
+    same_type(got, reference)?;
     let pairs = got.to_f64().into_iter().zip(reference.to_f64());
     for (at, (g, r)) in pairs.enumerate() {
         if apart(g, r) > atol + rtol * if r.is_finite() { r.abs() } else { 0.0 } {
@@ -46,6 +45,13 @@ fn same_shape(got: &HostTensor, reference: &HostTensor) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("its shape is {}, expected {}", show_shape(got.shape()), show_shape(reference.shape())))
+}
+
+fn same_type(got: &HostTensor, reference: &HostTensor) -> Result<(), String> {
+    if got.dtype() == reference.dtype() {
+        return Ok(());
+    }
+    Err(format!("its type is {}, expected {}", got.dtype(), reference.dtype()))
 }
 
 /// The difference of two numbers; zero for equal infinities and for two that are no numbers.

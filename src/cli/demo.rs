@@ -49,7 +49,7 @@ pub fn run(args: &Args) -> Result<Demo, CliError> {
     scenario.length = Length::Duration(seconds("--seconds", args.seconds)?);
     let options = RunOptions { device: Some(args.device.device.clone()), ..RunOptions::default() };
     let files = Files { trace: Some(args.trace.clone()), svg: args.svg.clone() };
-    let metrics = run_traced(&scenario, options, &files)?;
+    let (metrics, _) = run_traced(&scenario, options, &files)?;
     Ok(Demo { metrics, trace: args.trace.clone() })
 }
 

@@ -25,7 +25,9 @@ impl ShapeArgs {
         let mut options = LoadOptions::default();
         for text in &self.dims {
             let (name, size) = named(text, "--dim", "NAME=SIZE")?;
-            options.dims.insert(name.into(), extent(size, "--dim", text)?);
+            if options.dims.insert(name.into(), extent(size, "--dim", text)?).is_some() {
+                return Err(CliError::Input(format!("--dim {text:?}: {name:?} was given twice")));
+            }
         }
         for text in &self.shapes {
             // Names of inputs may contain `=` and `:`; sizes cannot.
@@ -33,7 +35,9 @@ impl ShapeArgs {
             let scalar = sizes.trim().is_empty();
             let parts = sizes.split([',', 'x']).filter(|_| !scalar);
             let shape = parts.map(|size| extent(size, "--shape", text)).collect::<Result<_, _>>()?;
-            options.shapes.insert(name.into(), shape);
+            if options.shapes.insert(name.into(), shape).is_some() {
+                return Err(CliError::Input(format!("--shape {text:?}: {name:?} was given twice")));
+            }
         }
         Ok(options)
     }
@@ -106,6 +110,7 @@ mod tests {
             (&["N=0"], &[], "found the size \"0\""),
             (&["N=x"], &[], "found the size \"x\""),
             (&["=1"], &[], "--dim \"=1\""),
+            (&["N=1", "N=2"], &[], "\"N\" was given twice"),
             (&[], &["x=1,,2"], "found the size \"\""),
             (&[], &["x=-1"], "found the size \"-1\""),
             (&[], &["x=99999999999999999999"], "allowed is 1 to"),

@@ -7,6 +7,7 @@ use clap::Args as ClapArgs;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
+use super::compare::distance;
 use super::device::DeviceArg;
 use super::error::CliError;
 use super::report::{Report, progress, to_json};
@@ -16,7 +17,7 @@ use crate::engine::LoadStage;
 use crate::engine::run::{RunOptions, RunReport, RunStage, scenario};
 use crate::engine::scenario::{Length, PolicySpec, Scenario};
 use crate::service::policy::POLICIES;
-use crate::tensor::Nanos;
+use crate::tensor::{HostTensor, Nanos};
 use crate::timeline::metrics::{RunMetrics, TenantMetrics};
 use crate::timeline::{ClockKind, Timeline, perfetto, svg};
 
@@ -70,9 +71,23 @@ pub enum Ran {
         all: bool,
         /// Per device, one for each seed.
         metrics: Vec<Vec<RunMetrics>>,
+        /// How far the outputs of devices are from those of the first one.
+        differences: Vec<Difference>,
         /// What else it left.
         files: Files,
     },
+}
+
+/// How far the first output of a tenant on one device is from that on the first device.
+#[derive(Debug, Serialize)]
+pub struct Difference {
+    tenant: String,
+    device: String,
+    against: String,
+    /// Largest absolute difference over the largest magnitude, as `check` measures it.
+    rel_err: Option<f64>,
+    /// Why there is no figure.
+    error: Option<String>,
 }
 
 /// Runs the scenario.
@@ -101,34 +116,68 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
         ..RunOptions::default()
     };
     let first = args.seed.unwrap_or(scenario.seed);
-    let mut metrics = Vec::new();
+    let mut metrics: Vec<Vec<RunMetrics>> = Vec::new();
+    let mut first_outputs: Vec<Vec<Option<HostTensor>>> = Vec::new();
     for spec in device.each() {
         let mut seeds = Vec::new();
         for seed in (0..u64::from(args.seeds)).map(|k| first.wrapping_add(k)) {
             let options = RunOptions { device: Some(spec.clone()), seed: Some(seed), ..options.clone() };
-            seeds.push(run_traced(&scenario, options, &args.files)?);
+            let (metrics, outputs) = run_traced(&scenario, options, &args.files)?;
+            if seeds.is_empty() {
+                first_outputs.push(outputs);
+            }
+            seeds.push(metrics);
         }
         metrics.push(seeds);
     }
-    Ok(Ran::Devices { all: device.is_all(), metrics, files: args.files.clone() })
+    let differences = differences(&metrics, &first_outputs);
+    Ok(Ran::Devices { all: device.is_all(), metrics, differences, files: args.files.clone() })
+}
+
+/// Compares every device's outputs with those of the first one.
+fn differences(metrics: &[Vec<RunMetrics>], outputs: &[Vec<Option<HostTensor>>]) -> Vec<Difference> {
+    let names: Vec<&str> = metrics.iter().filter_map(|seeds| Some(seeds.first()?.device.name.as_str())).collect();
+    let mut all = Vec::new();
+    for at in 1..outputs.len() {
+        for (k, tenant) in metrics[0][0].tenants.iter().enumerate() {
+            let compared = match (&outputs[at][k], &outputs[0][k]) {
+                (Some(got), Some(reference)) => distance(got, reference).map(|d| d.relative),
+                _ => Err("its request failed".into()),
+            };
+            let (rel_err, error) = compared.map_or_else(|what| (None, Some(what)), |e| (Some(e), None));
+            let (device, against) = (names[at].to_string(), names[0].to_string());
+            all.push(Difference { tenant: tenant.name.clone(), device, against, rel_err, error });
+        }
+    }
+    all
 }
 
 /// Runs a scenario on one device and writes the files that are wanted.
 ///
 /// # Errors
 /// [`CliError`]; no part of a file is left behind.
-pub fn run_traced(scenario: &Scenario, options: RunOptions, files: &Files) -> Result<RunMetrics, CliError> {
+pub fn run_traced(
+    scenario: &Scenario,
+    options: RunOptions,
+    files: &Files,
+) -> Result<(RunMetrics, Vec<Option<HostTensor>>), CliError> {
     let wanted = [("--trace", &files.trace), ("--svg", &files.svg)];
     let wanted: Vec<(&str, &Path)> = wanted.iter().filter_map(|(o, path)| Some((*o, path.as_deref()?))).collect();
     for (option, path) in &wanted {
         writable(option, path)?;
+    }
+    if let [(_, one), (_, other)] = wanted.as_slice()
+        && one == other
+    {
+        let what = format!("--trace and --svg are both {}; give each a file of its own", one.display());
+        return Err(CliError::Input(what));
     }
     let events_max = if wanted.is_empty() { None } else { Some(TRACE_EVENTS_MAX) };
     let options = RunOptions { timeline_events_max: events_max, ..options };
     let bar = progress(0);
     let report = self::scenario(scenario, &options, &mut |stage| show(&bar, scenario, stage));
     bar.finish_and_clear();
-    let RunReport { metrics, timeline, policy_fault, .. } = report?;
+    let RunReport { metrics, timeline, policy_fault, first_outputs, .. } = report?;
     if let Some(fault) = policy_fault {
         tracing::warn!(
             "policy {}: {} decisions were refused; the first: {fault}",
@@ -148,7 +197,7 @@ pub fn run_traced(scenario: &Scenario, options: RunOptions, files: &Files) -> Re
             tracing::warn!("{} keeps the last {kept} events; {dropped} were dropped", path.display());
         }
     }
-    Ok(metrics)
+    Ok((metrics, first_outputs))
 }
 
 /// Whether a file can be made here, asked before the work and not after it.
@@ -158,7 +207,10 @@ fn writable(option: &str, path: &Path) -> Result<(), CliError> {
         let what = if path.is_dir() { "a folder" } else { "its folder does not exist" };
         return Err(CliError::Input(format!("{option} {}: {what}; allowed is a new or an old file", path.display())));
     }
-    Ok(())
+    match tempfile::Builder::new().prefix(".cotenant").tempfile_in(folder) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(CliError::Input(format!("{option} {}: its folder takes no files: {e}", path.display()))),
+    }
 }
 
 /// Four tenths of a second from the middle of the measured part, which is the last.
@@ -200,8 +252,9 @@ impl Report for Ran {
             options: &'static [&'static str],
         }
         #[derive(Serialize)]
-        struct All<T> {
+        struct All<'a, T> {
             devices: Vec<T>,
+            differences: &'a [Difference],
         }
         match self {
             Ran::Policies => {
@@ -212,13 +265,15 @@ impl Report for Ran {
                 };
                 to_json(&POLICIES.iter().map(policy).collect::<Vec<_>>())
             }
-            Ran::Devices { all, metrics, .. } => {
+            Ran::Devices { all, metrics, differences, .. } => {
                 let devices = metrics.iter().map(|seeds| Seeds::of(seeds)).collect::<Result<Vec<_>, _>>()?;
                 match (all, metrics.iter().all(|seeds| seeds.len() == 1)) {
                     (false, true) => to_json(&metrics[0][0]),
                     (false, false) => to_json(&devices[0]),
-                    (true, true) => to_json(&All { devices: metrics.iter().map(|seeds| &seeds[0]).collect() }),
-                    (true, false) => to_json(&All { devices }),
+                    (true, true) => {
+                        to_json(&All { devices: metrics.iter().map(|seeds| &seeds[0]).collect(), differences })
+                    }
+                    (true, false) => to_json(&All { devices, differences }),
                 }
             }
         }
@@ -234,7 +289,7 @@ impl Report for Ran {
                 }
                 table.print(out)
             }
-            Ran::Devices { metrics, files, .. } => {
+            Ran::Devices { metrics, differences, files, .. } => {
                 for seeds in metrics {
                     for metrics in seeds {
                         print(metrics, out)?;
@@ -245,6 +300,7 @@ impl Report for Ran {
                 }
                 if let [_, _, ..] = metrics.as_slice() {
                     print_devices(metrics, out)?;
+                    print_differences(differences, out)?;
                 }
                 if let Some(path) = &files.trace {
                     writeln!(out, "trace: {} (open it at ui.perfetto.dev)", path.display())?;
@@ -344,6 +400,19 @@ fn print_devices(all: &[Vec<RunMetrics>], out: &mut dyn Write) -> io::Result<()>
         let t = &metrics.totals;
         let figures = [Some(t.throughput_rps), Some(t.goodput_rps), t.antt, t.stp, t.fairness].map(number);
         table.row([metrics.device.name.clone(), t.completed.to_string()].into_iter().chain(figures));
+    }
+    table.print(out)?;
+    writeln!(out)
+}
+
+/// Where devices differ.
+fn print_differences(differences: &[Difference], out: &mut dyn Write) -> io::Result<()> {
+    let Some(first) = differences.first() else { return Ok(()) };
+    writeln!(out, "first outputs against {}, relative error:", first.against)?;
+    let mut table = Table::new(&["tenant", "device", "rel err"]);
+    for d in differences {
+        let figure = d.error.clone().unwrap_or_else(|| number(d.rel_err));
+        table.row([d.tenant.clone(), d.device.clone(), figure]);
     }
     table.print(out)?;
     writeln!(out)

@@ -191,7 +191,7 @@ fn data(set: &Path, head: &OnnxHead) -> Result<(Vec<HostTensor>, Vec<HostTensor>
             if port.dtype().is_none() {
                 return Err(unsupported(what("not a tensor of an element type that we hold")));
             }
-            proto::read(&set.join(format!("{kind}_{k}.pb"))).map_err(|e| unsupported(what(&e)))
+            proto::read(&set.join(format!("{kind}_{k}.pb"))).map_err(|e| Outcome::Failed(what(&e)))
         };
         ports.iter().enumerate().map(one).collect::<Result<Vec<_>, _>>()
     };
