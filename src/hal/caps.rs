@@ -96,13 +96,13 @@ pub struct DeviceCaps {
     pub preemption: Preemption,
     /// Priority levels of lanes.
     pub priority_levels: u32,
-    /// Lanes that can run at the same time.
+    /// Lanes that can run at the same time. More can be made; they share.
     pub lanes_max: u32,
     /// Compute units (SMs, cores) where known.
     pub compute_units: Option<u32>,
     /// Lanes of a subgroup, where kernels can use subgroups and all have this one size.
     pub subgroup: Option<u32>,
-    /// Completions carry device timestamps for each launch.
+    /// Completions of timed submissions say when each slice ran.
     pub timestamps: bool,
     /// 16-bit floats in kernels.
     pub f16: bool,
@@ -120,6 +120,11 @@ impl DeviceCaps {
     pub fn full_workers(&self) -> u32 {
         let units = self.compute_units.unwrap_or(16);
         (units * 8).clamp(1, self.limits.workers_max)
+    }
+
+    /// True where submitted work has results, by kernels or by the operators' CPU functions.
+    pub fn computes(&self) -> bool {
+        self.kind != DeviceKind::Null
     }
 
     /// True where launches really execute kernels (not on the CPU operator by operator, and not nowhere).

@@ -14,7 +14,7 @@ pub enum HalError {
     TenantMemory {
         /// Who asked.
         tenant: TenantId,
-        /// Bytes asked for.
+        /// Bytes asked for, rounded up to words.
         asked: u64,
         /// Bytes the tenant holds already.
         used: u64,
@@ -28,7 +28,7 @@ pub enum HalError {
     BufferTooLarge {
         /// Who asked.
         tenant: TenantId,
-        /// Bytes asked for.
+        /// Bytes asked for, rounded up to words.
         asked: u64,
         /// The device's limit in bytes.
         limit: u64,
@@ -38,7 +38,7 @@ pub enum HalError {
     OutOfMemory {
         /// Who asked.
         tenant: TenantId,
-        /// Bytes asked for.
+        /// Bytes asked for, rounded up to words.
         asked: u64,
     },
     /// The device or its driver stopped answering; everything on it is lost.
@@ -73,9 +73,6 @@ pub enum HalError {
     /// A recording that does not exist (any more).
     #[error("recording {0:?} is not installed")]
     NoRecording(RecordingId),
-    /// The wait ended before the work did.
-    #[error("nothing completed within {0} ms")]
-    Timeout(u64),
 }
 
 /// Why a device cannot be opened at all: it becomes exit status 3.

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use crate::tensor::TenantId;
 
 use super::quota::Quotas;
-use super::{BufferId, HalError, Region};
+use super::{BufferId, HalError, Recording, Region};
 
 /// Zeroed word buffers with their owners.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct HostMemory {
     buffers: HashMap<BufferId, (TenantId, Vec<u32>)>,
     quotas: Quotas,
@@ -16,22 +16,39 @@ pub(super) struct HostMemory {
 }
 
 impl HostMemory {
+    /// No buffers yet; none may be larger than `buffer_bytes_max`.
+    pub(super) fn new(buffer_bytes_max: u64) -> HostMemory {
+        HostMemory { buffers: HashMap::new(), quotas: Quotas::new(buffer_bytes_max), made: 0 }
+    }
+
     pub(super) fn limit(&mut self, tenant: TenantId, bytes_max: Option<u64>) {
         self.quotas.limit(tenant, bytes_max);
     }
 
     pub(super) fn alloc(&mut self, tenant: TenantId, bytes: u64) -> Result<BufferId, HalError> {
-        let words = bytes.div_ceil(4);
-        self.quotas.take(tenant, words * 4)?;
+        let asked = self.quotas.take(tenant, bytes)?;
+        let words = usize::try_from(asked / 4).ok().and_then(|n| bytemuck::allocation::try_zeroed_vec(n).ok());
+        let Some(words) = words else {
+            self.quotas.give_back(tenant, asked);
+            return Err(HalError::OutOfMemory { tenant, asked });
+        };
         self.made += 1;
         let id = BufferId(self.made);
-        self.buffers.insert(id, (tenant, vec![0; words as usize]));
+        self.buffers.insert(id, (tenant, words));
         Ok(id)
     }
 
     pub(super) fn free(&mut self, buffer: BufferId) {
         if let Some((tenant, words)) = self.buffers.remove(&buffer) {
             self.quotas.give_back(tenant, words.len() as u64 * 4);
+        }
+    }
+
+    /// Checks that the buffers that a recording names exist.
+    pub(super) fn check_recording(&self, recording: &Recording) -> Result<(), HalError> {
+        match recording.buffers().find(|id| !self.buffers.contains_key(id)) {
+            Some(buffer) => Err(HalError::Range { buffer, offset: 0, end: 0 }),
+            None => Ok(()),
         }
     }
 

@@ -1,13 +1,17 @@
 //! The hardware-abstraction layer: one narrow trait, [`Device`], and a backend per folder.
 //!
-//! The contract, for every backend:
-//! - Memory is zeroed when allocated and belongs to a tenant; a tenant never holds more than its limit.
-//! - A recording is installed once; submissions name tile ranges of its launches and allocate nothing.
+//! The contract, for every backend; `tests/hal_conformance` holds each to it, sentence by sentence:
+//! - Memory is zeroed when allocated, also where others used it before, and belongs to a tenant. A tenant is never given
+//!   more than its limit leaves.
+//! - A recording is installed once; submissions name tile ranges of its launches and allocate nothing. No bit of a result
+//!   depends on how launches are cut, how many workers walk a range, or what other tenants do.
 //! - The stages of a submission run in order; slices of one stage may run at the same time. Submissions to one lane run
-//!   in order. Uploads happen before the first stage, reads after the last.
-//! - Validation of plans is the caller's: slices name existing launches and tiles in range, and a stage's slices do not
-//!   conflict. Below, a broken promise is an `assert!`.
-//! - A failure names the tenant and ends that tenant's work only, but for [`HalError::DeviceLost`].
+//!   in order, those to several lanes in any. Uploads happen before the first stage, in their order; reads after the last.
+//! - Validation of plans is the caller's: slices name existing launches and tiles in range, a stage's slices do not
+//!   conflict, an operation's dependencies are complete before it begins, and no recording is submitted whose buffers
+//!   were freed. Below, a broken promise is an `assert!` where it can be seen, before anything is submitted.
+//! - A failure names the tenant or its recording and ends that work only, but for [`HalError::DeviceLost`].
+//! - Identifiers are not given again: what was freed or uninstalled is an error for ever, not another tenant's.
 
 mod caps;
 mod clock;
@@ -16,6 +20,7 @@ pub mod eval;
 mod host_memory;
 mod kernel;
 pub mod null;
+mod plan;
 mod quota;
 mod recording;
 pub mod reference;
@@ -69,17 +74,18 @@ pub struct Region {
 /// Work given to a lane at once.
 #[derive(Clone, Debug, Default)]
 pub struct Submission {
-    /// Copied to the device before the first stage.
+    /// Copied to the device before the first stage, in this order. The bytes fill their region.
     pub uploads: Vec<(Region, Vec<u8>)>,
     /// The stages in order.
     pub stages: Vec<Stage>,
     /// Copied to the host after the last stage.
     pub reads: Vec<Region>,
-    /// Whether the completion should say when each slice ran; it costs a little time.
+    /// Whether the completion should say when each slice ran, where [`DeviceCaps::timestamps`]; it costs a little time.
     pub timed: bool,
 }
 
-/// When a slice ran, by the device's own clock or by the host's.
+/// When a slice ran, by the device's own clock or by the host's, within the time from its submission to
+/// [`Completion::finished`]. A stage's slices begin when those of the stage before have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SliceSpan {
     /// Its stage in the submission.
@@ -88,7 +94,7 @@ pub struct SliceSpan {
     pub slice: u32,
     /// When it began, on the run's clock.
     pub start: Nanos,
-    /// When it ended.
+    /// When it ended, not before its start.
     pub end: Nanos,
 }
 
@@ -97,13 +103,15 @@ pub struct SliceSpan {
 pub struct Completion {
     /// Which submission.
     pub submission: SubmissionId,
-    /// When the device finished it, on the run's clock.
+    /// When the device was found to have finished it, on the run's clock; it does not go back within a lane.
     pub finished: Nanos,
-    /// When each slice ran. Empty where the device has no timestamps.
+    /// When each slice that ran did so, in order of stage and slice. Empty unless the submission was timed and the device
+    /// has timestamps.
     pub spans: Vec<SliceSpan>,
     /// What was read, in the order of [`Submission::reads`].
     pub reads: Vec<Vec<u8>>,
     /// Recordings whose operators failed: their later slices of this submission were left out, all other work was done.
+    /// Reads are there for all; those of a recording that failed bring what its memory holds.
     pub failed: Vec<(RecordingId, HalError)>,
     /// An error of the whole submission; reads are then empty.
     pub error: Option<HalError>,
@@ -112,9 +120,9 @@ pub struct Completion {
 /// How long [`Device::poll`] may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// Return what is there.
+    /// Return what is there. Calling again and again still sees everything complete, on a wall clock.
     No,
-    /// Return as soon as something completed, or after this time.
+    /// Return as soon as something completed, or after this time; at once when nothing is under way.
     AtMost(Duration),
 }
 
@@ -129,7 +137,8 @@ pub struct Counters {
     pub submissions: u64,
 }
 
-/// Told about each pipeline of an installation: done so far, in all, the kernel's label.
+/// Told about the kernels of an installation, equal ones counted once: before each, how many are done, how many there are
+/// and its label; at the end all of all and an empty label. A device that compiles nothing says nothing.
 pub type InstallProgress<'a> = &'a mut dyn FnMut(usize, usize, &str);
 
 /// Compiles kernels for a device on any thread, so that loading a model holds up nobody else's work.
@@ -152,19 +161,20 @@ pub trait Device: Send {
     /// Bounds what `tenant` may hold; `None` lifts the bound. Holding more already is no error.
     fn limit_memory(&mut self, tenant: TenantId, bytes_max: Option<u64>);
 
-    /// A zeroed buffer of `bytes` (rounded up to a multiple of four).
+    /// A zeroed buffer of `bytes` (rounded up to a multiple of four; zero stays zero), charged to `tenant` until freed.
     ///
     /// # Errors
-    /// [`HalError::TenantMemory`], [`HalError::BufferTooLarge`], [`HalError::OutOfMemory`].
+    /// [`HalError::TenantMemory`], [`HalError::BufferTooLarge`], [`HalError::OutOfMemory`]; nothing is charged then.
     fn alloc(&mut self, tenant: TenantId, bytes: u64) -> Result<BufferId, HalError>;
 
-    /// Gives a buffer back; submitted work that uses it still completes.
+    /// Gives a buffer back; submitted work that uses it still completes. Nothing happens where there is none (any more).
     fn free(&mut self, buffer: BufferId);
 
-    /// Writes before all later submissions. For loading; requests use [`Submission::uploads`].
+    /// Writes after all earlier submissions and before all later ones. `bytes` fill the region. For loading; requests use
+    /// [`Submission::uploads`].
     ///
     /// # Errors
-    /// [`HalError::Range`].
+    /// [`HalError::Range`]; nothing is written then. [`HalError::DeviceLost`].
     fn write(&mut self, region: Region, bytes: &[u8]) -> Result<(), HalError>;
 
     /// Reads after all earlier submissions; blocks. For tests; requests use [`Submission::reads`].
@@ -181,23 +191,25 @@ pub trait Device: Send {
     /// Compiles a recording's kernels that are not compiled yet, and keeps its launch table on the device.
     ///
     /// # Errors
-    /// [`HalError::Kernel`] for a kernel that this device cannot run; nothing is kept then.
+    /// [`HalError::Kernel`] for a kernel that this device cannot run, [`HalError::Range`] for a buffer that does not exist.
+    /// Nothing is installed then; kernels that did compile are kept.
     fn install(
         &mut self,
         recording: std::sync::Arc<Recording>,
         progress: InstallProgress,
     ) -> Result<RecordingId, HalError>;
 
-    /// Forgets a recording; submitted work that uses it still completes. Compiled kernels are kept.
+    /// Forgets a recording; submitted work that uses it still completes. Compiled kernels are kept. Nothing happens where
+    /// there is none (any more).
     fn uninstall(&mut self, recording: RecordingId);
 
-    /// A new lane.
+    /// A new lane, of any number: beyond [`DeviceCaps::lanes_max`] lanes share, and may be the same.
     ///
     /// # Errors
     /// [`HalError::OutOfMemory`] where the device has no more.
     fn lane(&mut self, spec: &LaneSpec) -> Result<LaneId, HalError>;
 
-    /// Gives work to a lane and returns without waiting for it.
+    /// Gives work to a lane and returns without waiting for it. Dropping the device gives up what is under way.
     ///
     /// # Errors
     /// [`HalError::NoRecording`], [`HalError::Range`], [`HalError::DeviceLost`]; nothing was submitted then.

@@ -10,7 +10,7 @@ use super::host_memory::HostMemory;
 use super::{
     BufferId, Clock, Completion, Counters, Device, DeviceCaps, DeviceKind, HalError, InstallProgress, LaneId, LaneSpec,
     Limits, PartitionKind, Preemption, Quirks, Recording, RecordingId, Region, SharedClock, SliceSpan, Submission,
-    SubmissionId, Wait, WallClock,
+    SubmissionId, Wait, WallClock, plan,
 };
 
 /// A device that runs nothing.
@@ -57,9 +57,9 @@ impl NullDevice {
             quirks: Quirks::default(),
         };
         NullDevice {
+            memory: HostMemory::new(caps.limits.binding_bytes_max),
             caps,
             clock,
-            memory: HostMemory::default(),
             recordings: HashMap::new(),
             done: Vec::new(),
             counters: Counters::default(),
@@ -99,6 +99,7 @@ impl Device for NullDevice {
     }
 
     fn install(&mut self, recording: Arc<Recording>, _progress: InstallProgress) -> Result<RecordingId, HalError> {
+        self.memory.check_recording(&recording)?;
         self.installed += 1;
         let id = RecordingId(self.installed);
         self.recordings.insert(id, recording);
@@ -115,24 +116,16 @@ impl Device for NullDevice {
     }
 
     fn submit(&mut self, _lane: LaneId, submission: Submission) -> Result<SubmissionId, HalError> {
-        for slice in submission.stages.iter().flat_map(|s| &s.slices) {
-            if !self.recordings.contains_key(&slice.recording) {
-                return Err(HalError::NoRecording(slice.recording));
-            }
-        }
-        for (region, _) in &submission.uploads {
-            self.memory.check(*region)?;
-        }
-        for region in &submission.reads {
-            self.memory.check(*region)?;
-        }
+        let installed = |id: RecordingId| self.recordings.get(&id).map(|r| &**r);
+        plan::check(&submission, installed, |region| self.memory.check(region))?;
         for (region, bytes) in &submission.uploads {
             self.memory.write(*region, bytes)?;
         }
         let reads = submission.reads.iter().map(|r| self.memory.read(*r)).collect::<Result<_, _>>()?;
         let now = self.clock.now();
+        let timed = if submission.timed { &submission.stages[..] } else { &[] };
         let spans = (0..)
-            .zip(&submission.stages)
+            .zip(timed)
             .flat_map(|(stage, s)| (0..s.slices.len() as u32).map(move |slice| (stage, slice)))
             .map(|(stage, slice)| SliceSpan { stage, slice, start: now, end: now })
             .collect();

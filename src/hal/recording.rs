@@ -94,6 +94,12 @@ impl Recording {
         self.operations.iter().map(|o| o.launches.len()).sum()
     }
 
+    /// Every buffer that its launches bind; a buffer may be named several times.
+    pub fn buffers(&self) -> impl Iterator<Item = BufferId> + '_ {
+        let weights = self.operations.iter().flat_map(|o| &o.launches).map(|l| l.weights);
+        weights.chain([self.arena])
+    }
+
     /// Operations that only the CPU computes.
     pub fn cpu_nodes(&self) -> usize {
         self.operations.iter().filter(|o| o.on_cpu()).count()
@@ -125,7 +131,7 @@ pub struct Slice {
     pub launch: u32,
     /// The output tiles to compute.
     pub tiles: Range<u32>,
-    /// Workgroups that walk them with a stride.
+    /// Workgroups that walk them with a stride; those beyond the number of tiles have nothing to do.
     pub workers: u32,
 }
 

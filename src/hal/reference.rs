@@ -1,18 +1,19 @@
 //! The reference backend: every operator is computed by its CPU function. Slow and right: the oracle of all others.
 //!
 //! An operator runs when the last tile of its last launch is submitted; tile ranges before that only wait. Work happens
-//! in [`Device::poll`], one submission a call, so nothing runs behind the caller's back.
+//! in [`Device::poll`], one submission a call whatever the wait, so nothing runs behind the caller's back. Calls that
+//! must come after what was submitted (`write`, `read`, `free`, `uninstall`) run it first.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::tensor::{Nanos, TenantId};
+use crate::tensor::TenantId;
 
 use super::host_memory::HostMemory;
 use super::{
     BufferId, Clock, Completion, Counters, Device, DeviceCaps, DeviceKind, HalError, InstallProgress, LaneId, LaneSpec,
     Limits, Operation, PartitionKind, Preemption, Quirks, Recording, RecordingId, Region, SharedClock, Slice,
-    SliceSpan, Submission, SubmissionId, Wait, WallClock, eval,
+    SliceSpan, Submission, SubmissionId, Wait, WallClock, eval, plan,
 };
 
 /// The CPU as a device.
@@ -60,9 +61,9 @@ impl ReferenceDevice {
             quirks: Quirks::default(),
         };
         ReferenceDevice {
+            memory: HostMemory::new(caps.limits.binding_bytes_max),
             caps,
             clock,
-            memory: HostMemory::default(),
             recordings: HashMap::new(),
             waiting: VecDeque::new(),
             done: Vec::new(),
@@ -82,11 +83,16 @@ impl ReferenceDevice {
         true
     }
 
+    fn execute_all(&mut self) {
+        while self.execute_next() {}
+    }
+
     fn execute(&mut self, id: SubmissionId, submission: &Submission) -> Completion {
         const CHECKED: &str = "regions were checked at submission";
         for (region, bytes) in &submission.uploads {
             self.memory.write(*region, bytes).expect(CHECKED);
         }
+        let mut now = self.clock.now();
         let mut spans = Vec::new();
         let mut failed: Vec<(RecordingId, HalError)> = Vec::new();
         for (stage, s) in (0..).zip(&submission.stages) {
@@ -94,11 +100,14 @@ impl ReferenceDevice {
                 if failed.iter().any(|(recording, _)| *recording == slice.recording) {
                     continue;
                 }
-                let start = self.clock.now();
+                let start = now;
                 if let Err(error) = self.execute_slice(slice) {
                     failed.push((slice.recording, error));
                 }
-                spans.push(SliceSpan { stage, slice: at, start, end: self.clock.now().max(start + Nanos(1)) });
+                now = self.clock.now();
+                if submission.timed {
+                    spans.push(SliceSpan { stage, slice: at, start, end: now });
+                }
             }
         }
         let reads = submission.reads.iter().map(|r| self.memory.read(*r).expect(CHECKED)).collect();
@@ -153,19 +162,22 @@ impl Device for ReferenceDevice {
     }
 
     fn free(&mut self, buffer: BufferId) {
+        self.execute_all();
         self.memory.free(buffer);
     }
 
     fn write(&mut self, region: Region, bytes: &[u8]) -> Result<(), HalError> {
+        self.execute_all();
         self.memory.write(region, bytes)
     }
 
     fn read(&mut self, region: Region) -> Result<Vec<u8>, HalError> {
-        while self.execute_next() {}
+        self.execute_all();
         self.memory.read(region)
     }
 
     fn install(&mut self, recording: Arc<Recording>, _progress: InstallProgress) -> Result<RecordingId, HalError> {
+        self.memory.check_recording(&recording)?;
         self.installed += 1;
         let id = RecordingId(self.installed);
         self.recordings.insert(id, recording);
@@ -173,7 +185,7 @@ impl Device for ReferenceDevice {
     }
 
     fn uninstall(&mut self, recording: RecordingId) {
-        while self.execute_next() {}
+        self.execute_all();
         self.recordings.remove(&recording);
     }
 
@@ -183,15 +195,8 @@ impl Device for ReferenceDevice {
     }
 
     fn submit(&mut self, _lane: LaneId, submission: Submission) -> Result<SubmissionId, HalError> {
-        for slice in submission.stages.iter().flat_map(|s| &s.slices) {
-            if !self.recordings.contains_key(&slice.recording) {
-                return Err(HalError::NoRecording(slice.recording));
-            }
-        }
-        let uploads = submission.uploads.iter().map(|(region, _)| region);
-        for region in uploads.chain(&submission.reads) {
-            self.memory.check(*region)?;
-        }
+        let installed = |id: RecordingId| self.recordings.get(&id).map(|r| &**r);
+        plan::check(&submission, installed, |region| self.memory.check(region))?;
         self.counters.submissions += 1;
         let id = SubmissionId(self.counters.submissions);
         self.waiting.push_back((id, submission));

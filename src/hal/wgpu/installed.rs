@@ -1,12 +1,14 @@
 //! A recording on a wgpu device: its launch table, and for each launch a pipeline and its bindings.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::pipelines::Pipelines;
 use crate::hal::{BufferId, HalError, InstallProgress, Recording};
 
 /// An installed recording.
 pub(super) struct Installed {
+    recording: Arc<Recording>,
     /// Per operation, per launch.
     launches: Vec<Vec<InstalledLaunch>>,
 }
@@ -25,10 +27,12 @@ impl Installed {
         queue: &wgpu::Queue,
         pipelines: &Pipelines,
         buffer: impl Fn(BufferId) -> Option<wgpu::Buffer>,
-        recording: &Recording,
+        recording: Arc<Recording>,
         progress: InstallProgress,
     ) -> Result<Installed, HalError> {
-        let compiled = pipelines.of(recording, progress)?;
+        let find = |id: BufferId| buffer(id).ok_or(HalError::Range { buffer: id, offset: 0, end: 0 });
+        recording.buffers().try_for_each(|id| find(id).map(drop))?;
+        let compiled = pipelines.of(&recording, progress)?;
         let launches = recording.operations.iter().flat_map(|o| &o.launches);
         let words: Vec<u32> = launches.clone().flat_map(|l| l.params.iter().copied()).collect();
         let table = device.create_buffer(&wgpu::BufferDescriptor {
@@ -38,7 +42,6 @@ impl Installed {
             mapped_at_creation: false,
         });
         queue.write_buffer(&table, 0, bytemuck::cast_slice(&words));
-        let find = |id: BufferId| buffer(id).ok_or(HalError::Range { buffer: id, offset: 0, end: 0 });
         let arena = find(recording.arena)?;
         let mut groups: HashMap<BufferId, wgpu::BindGroup> = HashMap::new();
         for launch in launches {
@@ -68,7 +71,11 @@ impl Installed {
                     .collect()
             })
             .collect();
-        Ok(Installed { launches })
+        Ok(Installed { recording, launches })
+    }
+
+    pub(super) fn recording(&self) -> &Recording {
+        &self.recording
     }
 
     pub(super) fn launch(&self, operation: u32, launch: u32) -> &InstalledLaunch {

@@ -29,6 +29,7 @@ use super::quota::Quotas;
 use super::{
     BufferId, Clock, Compiler, Completion, Counters, Device, DeviceCaps, HalError, InstallProgress, LaneId, LaneSpec,
     Recording, RecordingId, Region, SharedClock, SliceSpan, Submission, SubmissionId, Unavailable, Wait, WallClock,
+    plan,
 };
 use crate::tensor::{Nanos, TenantId};
 
@@ -38,7 +39,7 @@ pub struct WgpuDevice {
     clock: WallClock,
     device: wgpu::Device,
     queue: wgpu::Queue,
-    buffers: HashMap<BufferId, (TenantId, wgpu::Buffer)>,
+    buffers: HashMap<BufferId, Held>,
     quotas: Quotas,
     pipelines: Arc<Pipelines>,
     recordings: HashMap<RecordingId, Installed>,
@@ -51,9 +52,17 @@ pub struct WgpuDevice {
     lost: Arc<Mutex<Option<String>>>,
 }
 
+/// A tenant's buffer. Bindings may not be empty, so the device's own is a word at least.
+struct Held {
+    tenant: TenantId,
+    bytes: u64,
+    buffer: wgpu::Buffer,
+}
+
 /// A submission that the device has not finished.
 struct InFlight {
     id: SubmissionId,
+    submitted: Nanos,
     index: wgpu::SubmissionIndex,
     done: Arc<Done>,
     upload: Option<wgpu::Buffer>,
@@ -70,8 +79,9 @@ struct Done {
     mapped: AtomicBool,
 }
 
+/// The timestamps of a submission: the query sets, which slices they time, and where they go in the staging buffer.
 struct Timed {
-    set: usize,
+    sets: Vec<usize>,
     slices: Vec<(u32, u32)>,
     offset: u64,
 }
@@ -113,15 +123,16 @@ impl WgpuDevice {
             note.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error.to_string());
         }));
         let timestamps = Timestamps::new(&device, &queue, &clock);
+        let caps = adapter::caps(found);
         Ok(WgpuDevice {
-            caps: adapter::caps(found),
+            quotas: Quotas::new(caps.limits.binding_bytes_max),
+            caps,
             pipelines: Arc::new(Pipelines::new(device.clone())),
             timestamps,
             clock,
             device,
             queue,
             buffers: HashMap::new(),
-            quotas: Quotas::default(),
             recordings: HashMap::new(),
             uploads: Pool::new(Direction::Upload),
             downloads: Pool::new(Direction::Read),
@@ -145,14 +156,11 @@ impl WgpuDevice {
     }
 
     fn check(&self, region: Region) -> Result<&wgpu::Buffer, HalError> {
-        let buffer = self.buffers.get(&region.buffer).map(|(_, b)| b);
         let end = region.offset.saturating_add(region.bytes);
         let aligned = region.offset.is_multiple_of(4) && region.bytes.is_multiple_of(4);
-        buffer.filter(|b| aligned && end <= b.size()).ok_or(HalError::Range {
-            buffer: region.buffer,
-            offset: region.offset,
-            end,
-        })
+        let held = self.buffers.get(&region.buffer).filter(|held| aligned && end <= held.bytes);
+        let range = HalError::Range { buffer: region.buffer, offset: region.offset, end };
+        held.map(|held| &held.buffer).ok_or(range)
     }
 
     fn staging(&mut self, direction: Direction, bytes: u64) -> wgpu::Buffer {
@@ -187,7 +195,7 @@ impl WgpuDevice {
         staging.unmap();
         let mut at = 0;
         for (region, _) in uploads.iter().filter(|(r, _)| r.bytes > 0) {
-            let target = &self.buffers[&region.buffer].1;
+            let target = &self.buffers[&region.buffer].buffer;
             encoder.copy_buffer_to_buffer(&staging, at, target, region.offset, region.bytes);
             at += region.bytes;
         }
@@ -200,35 +208,37 @@ impl WgpuDevice {
         if n == 0 {
             return None;
         }
-        let set = match submission.timed {
-            true => self.timestamps.as_mut().and_then(Timestamps::take),
-            false => None,
+        let sets = self.timestamps.as_mut().filter(|_| submission.timed).map(|t| {
+            let (sets, created) = t.take(&self.device, n + 1);
+            self.counters.buffers += created;
+            sets
+        });
+        let queries = self.timestamps.as_ref().zip(sets.as_ref());
+        let stamp = |pass: &mut wgpu::ComputePass, at: usize| {
+            if let Some((timestamps, sets)) = queries {
+                let (queries, index) = timestamps.query(sets, at);
+                pass.write_timestamp(queries, index);
+            }
         };
-        let mut slices = Vec::new();
+        let mut slices = Vec::with_capacity(n);
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        let queries = set.map(|s| self.timestamps.as_ref().expect("a set was taken").queries(s));
-        if let Some(queries) = queries {
-            pass.write_timestamp(queries, 0);
-        }
+        stamp(&mut pass, 0);
         for (stage, s) in (0..).zip(&submission.stages) {
             for (at, slice) in (0..).zip(&s.slices) {
                 let installed = &self.recordings[&slice.recording];
                 let launch = installed.launch(slice.operation, slice.launch);
-                assert!(slice.tiles.start < slice.tiles.end, "a slice has tiles");
-                assert!(slice.workers > 0, "a slice has workers");
                 let workers = slice.workers.min(slice.tiles.end - slice.tiles.start);
                 let job = Job { base: launch.base, first: slice.tiles.start, end: slice.tiles.end, workers };
                 pass.set_pipeline(&launch.pipeline);
                 pass.set_bind_group(0, &launch.bindings, &[]);
                 pass.set_immediates(0, bytemuck::bytes_of(&job));
                 pass.dispatch_workgroups(workers, 1, 1);
-                if let Some(queries) = queries.filter(|_| slices.len() < timestamps::SLICES_MAX) {
-                    slices.push((stage, at));
-                    pass.write_timestamp(queries, slices.len() as u32);
-                }
+                slices.push((stage, at));
+                stamp(&mut pass, slices.len());
             }
         }
-        set.map(|set| Timed { set, slices, offset: 0 })
+        drop(pass);
+        sets.map(|sets| Timed { sets, slices, offset: 0 })
     }
 
     /// Takes the oldest submission's results, if it is finished.
@@ -240,6 +250,7 @@ impl WgpuDevice {
             return None;
         }
         let flight = self.in_flight.pop_front()?;
+        let finished = Nanos(flight.done.finished_ns.load(Ordering::Relaxed));
         if let Some(upload) = flight.upload {
             self.uploads.give_back(upload);
         }
@@ -257,7 +268,7 @@ impl WgpuDevice {
                     if let (Some(timed), Some(timestamps)) = (&flight.timed, &mut self.timestamps) {
                         let from = timed.offset as usize;
                         let to = from + (timed.slices.len() + 1) * 8;
-                        let times = timestamps.give_back(timed.set, &bytes[from..to]);
+                        let times = timestamps.give_back(&timed.sets, &bytes[from..to], flight.submitted..finished);
                         spans = spans_of(&timed.slices, &times);
                     }
                 }
@@ -266,14 +277,7 @@ impl WgpuDevice {
             buffer.unmap();
             self.downloads.give_back(buffer);
         }
-        Some(Completion {
-            submission: flight.id,
-            finished: Nanos(flight.done.finished_ns.load(Ordering::Relaxed)),
-            spans,
-            reads,
-            failed: Vec::new(),
-            error,
-        })
+        Some(Completion { submission: flight.id, finished, spans, reads, failed: Vec::new(), error })
     }
 }
 
@@ -300,40 +304,34 @@ impl Device for WgpuDevice {
     }
 
     fn alloc(&mut self, tenant: TenantId, bytes: u64) -> Result<BufferId, HalError> {
-        // Bindings may not be empty.
-        let size = bytes.div_ceil(4).max(1) * 4;
-        let limit = self.caps.limits.binding_bytes_max;
-        if size > limit {
-            return Err(HalError::BufferTooLarge { tenant, asked: size, limit });
-        }
-        self.quotas.take(tenant, size)?;
+        let bytes = self.quotas.take(tenant, bytes)?;
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         // wgpu zeroes what was never written before the first use.
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("tenant"),
-            size,
+            size: bytes.max(4),
             usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: false,
         });
         if pollster::block_on(scope.pop()).is_some() {
-            self.quotas.give_back(tenant, size);
-            return Err(HalError::OutOfMemory { tenant, asked: size });
+            self.quotas.give_back(tenant, bytes);
+            return Err(HalError::OutOfMemory { tenant, asked: bytes });
         }
         let id = BufferId(self.new_id());
-        self.buffers.insert(id, (tenant, buffer));
+        self.buffers.insert(id, Held { tenant, bytes, buffer });
         self.counters.buffers += 1;
         Ok(id)
     }
 
     fn free(&mut self, buffer: BufferId) {
-        if let Some((tenant, buffer)) = self.buffers.remove(&buffer) {
-            self.quotas.give_back(tenant, buffer.size());
+        if let Some(Held { tenant, bytes, .. }) = self.buffers.remove(&buffer) {
+            self.quotas.give_back(tenant, bytes);
         }
     }
 
     fn write(&mut self, region: Region, bytes: &[u8]) -> Result<(), HalError> {
-        assert_eq!(bytes.len() as u64, region.bytes, "the bytes fill the region");
         let buffer = self.check(region)?;
+        assert_eq!(bytes.len() as u64, region.bytes, "the bytes fill the region");
         self.queue.write_buffer(buffer, region.offset, bytes);
         self.check_lost()
     }
@@ -366,8 +364,8 @@ impl Device for WgpuDevice {
             &self.device,
             &self.queue,
             &self.pipelines,
-            |id| self.buffers.get(&id).map(|(_, b)| b.clone()),
-            &recording,
+            |id| self.buffers.get(&id).map(|held| held.buffer.clone()),
+            recording,
             progress,
         )?;
         self.counters.buffers += 1;
@@ -387,17 +385,8 @@ impl Device for WgpuDevice {
 
     fn submit(&mut self, _lane: LaneId, submission: Submission) -> Result<SubmissionId, HalError> {
         self.check_lost()?;
-        for (region, _) in &submission.uploads {
-            self.check(*region)?;
-        }
-        for region in &submission.reads {
-            self.check(*region)?;
-        }
-        for slice in submission.stages.iter().flat_map(|s| &s.slices) {
-            if !self.recordings.contains_key(&slice.recording) {
-                return Err(HalError::NoRecording(slice.recording));
-            }
-        }
+        let installed = |id: RecordingId| self.recordings.get(&id).map(Installed::recording);
+        plan::check(&submission, installed, |region| self.check(region).map(|_| ()))?;
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let upload = self.encode_uploads(&submission.uploads, &mut encoder);
         let mut timed = self.encode_stages(&submission, &mut encoder);
@@ -408,15 +397,16 @@ impl Device for WgpuDevice {
         if let Some(staging) = &read {
             let mut at = 0;
             for region in submission.reads.iter().filter(|r| r.bytes > 0) {
-                let from = &self.buffers[&region.buffer].1;
+                let from = &self.buffers[&region.buffer].buffer;
                 encoder.copy_buffer_to_buffer(from, region.offset, staging, at, region.bytes);
                 at += region.bytes;
             }
             if let (Some(timed), Some(timestamps)) = (&mut timed, &self.timestamps) {
                 timed.offset = time_offset;
-                timestamps.resolve(timed.set, timed.slices.len() + 1, &mut encoder, staging, time_offset);
+                timestamps.resolve(&timed.sets, timed.slices.len() + 1, &mut encoder, staging, time_offset);
             }
         }
+        let submitted = self.clock.now();
         let index = self.queue.submit([encoder.finish()]);
         let done = Arc::new(Done::default());
         if let Some(staging) = &read {
@@ -430,7 +420,16 @@ impl Device for WgpuDevice {
         });
         self.counters.submissions += 1;
         let id = SubmissionId(self.counters.submissions);
-        self.in_flight.push_back(InFlight { id, index, done, upload, read, regions: submission.reads, timed });
+        self.in_flight.push_back(InFlight {
+            id,
+            submitted,
+            index,
+            done,
+            upload,
+            read,
+            regions: submission.reads,
+            timed,
+        });
         Ok(id)
     }
 
@@ -448,8 +447,13 @@ impl Device for WgpuDevice {
             Err(e) => return Err(HalError::DeviceLost(e.to_string())),
         }
         self.check_lost()?;
+        let before = out.len();
         while let Some(completion) = self.harvest() {
             out.push(completion);
+        }
+        if out.len() > before {
+            // Maps the upload buffers that were given back, so that the next submission finds them.
+            self.device.poll(wgpu::PollType::Poll).map_err(|e| HalError::DeviceLost(e.to_string()))?;
         }
         Ok(())
     }
