@@ -58,6 +58,18 @@ pub enum GraphError {
         /// What the importer said, most specific first.
         reason: String,
     },
+    /// The arena is larger than the device binds at once; constants are divided, activations are not.
+    #[error(
+        "{model}: its activations take {needed} bytes in one buffer, the device binds at most {limit}. Use a smaller batch or resolution, or a device with a larger binding limit (`cotenant devices`)"
+    )]
+    Activations {
+        /// The model.
+        model: String,
+        /// Bytes of the arena.
+        needed: u64,
+        /// The device's limit in bytes.
+        limit: u64,
+    },
     /// The device refused.
     #[error("{model}: {source}")]
     Device {

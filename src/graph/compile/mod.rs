@@ -42,17 +42,18 @@ pub struct Compiled {
 /// Plans memory, uploads weights and lowers every node for `device`.
 ///
 /// # Errors
-/// [`GraphError::Device`] when memory does not suffice; everything is freed then.
+/// [`GraphError::Activations`] when they are larger than the device binds at once, [`GraphError::Device`] when memory
+/// does not suffice; everything is freed then.
 pub fn compile(graph: &Graph, device: &mut dyn Device, tenant: TenantId) -> Result<Compiled, GraphError> {
     let mut buffers = Vec::new();
     let result = build(graph, device, tenant, &mut buffers);
     match result {
         Ok((recording, memory)) => Ok(Compiled { recording: Arc::new(recording), buffers, memory }),
-        Err(source) => {
+        Err(error) => {
             for buffer in buffers {
                 device.free(buffer);
             }
-            Err(GraphError::Device { model: graph.name.clone(), source })
+            Err(error)
         }
     }
 }
@@ -62,14 +63,18 @@ fn build(
     device: &mut dyn Device,
     tenant: TenantId,
     buffers: &mut Vec<BufferId>,
-) -> Result<(Recording, MemoryUse), HalError> {
+) -> Result<(Recording, MemoryUse), GraphError> {
+    let failed = |source: HalError| GraphError::Device { model: graph.name.clone(), source };
     let mut layouts = Layouts::of(graph);
     let work = layouts.work(graph);
     let plan = place::plan(&layouts, &work);
-    let limit = device.caps().limits.binding_bytes_max;
+    let (needed, limit) = (plan.words * 4, device.caps().limits.binding_bytes_max);
+    if needed > limit {
+        return Err(GraphError::Activations { model: graph.name.clone(), needed, limit });
+    }
     let weights = Weights::plan(graph, &work, limit);
-    let weight_buffers = weights.upload(graph, device, tenant, buffers)?;
-    let arena = device.alloc(tenant, plan.words * 4)?;
+    let weight_buffers = weights.upload(graph, device, tenant, buffers).map_err(failed)?;
+    let arena = device.alloc(tenant, needed).map_err(failed)?;
     buffers.push(arena);
     let lowering = Lowering { graph, layouts: &layouts, offsets: &plan.offsets, weight_buffers, arena };
     let mut operations = Vec::new();
@@ -94,7 +99,7 @@ fn build(
     };
     let memory = MemoryUse {
         weight_bytes: weights.bytes(),
-        arena_bytes: plan.words * 4,
+        arena_bytes: needed,
         arena_bytes_without_reuse: plan.words_without_reuse * 4,
     };
     Ok((recording, memory))
