@@ -112,7 +112,7 @@ impl From<RunError> for CliError {
             RunError::Start(e) => e.into(),
             RunError::Load(e) => e.into(),
             RunError::Infer(e) => e.into(),
-            RunError::Inputs { .. } | RunError::Arrival { .. } | RunError::Profile { .. } => {
+            RunError::Inputs { .. } | RunError::InputFile { .. } | RunError::Arrival { .. } | RunError::Profile { .. } => {
                 CliError::Input(e.to_string())
             }
             RunError::EngineGone(_) => CliError::Failed(e.to_string()),

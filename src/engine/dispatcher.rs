@@ -8,11 +8,11 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 
 use super::command::{Load, LoadReply};
 use super::cost::Costs;
 use super::cpu_nodes::{HostDone, HostJob, HostRun};
+use super::cpu_pool::CpuPool;
 use super::loaded::{Current, Loaded, Plan, Step};
 use super::request::{Ended, Request};
 use super::tenant::TenantShared;
@@ -39,7 +39,7 @@ pub(super) struct Dispatcher {
     lane: LaneId,
     policy: Box<dyn Policy>,
     config: Config,
-    cpu: SyncSender<HostJob>,
+    cpu: CpuPool,
     /// In order of their ids.
     tenants: Vec<Loaded>,
     in_flight: VecDeque<InFlight>,
@@ -109,7 +109,7 @@ impl Dispatcher {
         policy: Box<dyn Policy>,
         config: Config,
         recorder: Option<Recorder>,
-        cpu: SyncSender<HostJob>,
+        cpu: CpuPool,
     ) -> Result<Dispatcher, HalError> {
         let lane = device.lane(&LaneSpec::default())?;
         Ok(Dispatcher {
@@ -243,6 +243,7 @@ impl Dispatcher {
     pub(super) fn unload(&mut self, id: TenantId) {
         let Some(at) = self.index(id) else { return };
         let tenant = self.tenants.remove(at);
+        self.cpu.forget(id);
         let gone = || InferError::TenantGone { tenant: tenant.shared.name.clone() };
         let current = tenant.current.map(|c| c.request);
         for request in current.into_iter().chain(tenant.queue) {
@@ -459,25 +460,31 @@ impl Dispatcher {
         request.finish(finished, reads, &mut self.ended);
     }
 
-    /// Hands a run of CPU nodes to the thread that computes them, if the request still lives.
+    /// Hands a run of CPU nodes to the threads that compute them, if the request still lives.
     fn compute(&mut self, job: HostJob) {
         let alive = self.index(job.tenant).and_then(|at| self.tenants[at].current.as_ref());
         if alive.is_some_and(|c| c.request.id == job.request) {
-            // There is room for one run of each tenant, and the thread lives as long as the engine.
-            let (tenant, request) = (job.tenant, job.request);
-            if self.cpu.try_send(job).is_err() {
-                let reason = "the thread that computes CPU nodes is gone".into();
-                self.fail_request(tenant, request, &HalError::Host { operator: "all".into(), reason });
-            }
+            let left = self.cpu.compute(job);
+            self.fail_jobs(left);
+        }
+    }
+
+    /// Threads live as long as the engine; should they not, nobody waits for them.
+    fn fail_jobs(&mut self, jobs: Vec<HostJob>) {
+        for HostJob { tenant, request, .. } in jobs {
+            let reason = "the threads that compute CPU nodes are gone".into();
+            self.fail_request(tenant, request, &HalError::Host { operator: "all".into(), reason });
         }
     }
 
     /// Takes what the CPU computed; the request goes on.
     pub(super) fn host_done(&mut self, done: HostDone) {
-        let HostDone { tenant, request, run, uploads, spans } = done;
+        let HostDone { tenant, request, run, thread, uploads, spans } = done;
+        let left = self.cpu.finished(thread);
+        self.fail_jobs(left);
         if let Some(recorder) = &mut self.recorder {
             for (operator, start, end) in spans {
-                recorder.cpu_node(tenant, request, operator, start, end);
+                recorder.cpu_node(thread, (tenant, request), operator, start, end);
             }
         }
         let Some(at) = self.index(tenant) else { return };

@@ -6,12 +6,13 @@
 //!
 //! The life of a request: it is checked and converted by its caller ([`tenant`](Tenant::infer)), queued
 //! (`dispatcher.rs`), granted operators by a [`crate::service::policy::Policy`], cut into slices (`cut.rs`) and submitted with
-//! slices of others; operators without a kernel go to a thread of their own (`cpu_nodes.rs`); when its outputs are read,
-//! its caller is woken (`pending.rs`).
+//! slices of others; operators without a kernel go to threads of their own (`cpu_nodes.rs`, `cpu_pool.rs`); when its outputs
+//! are read, its caller is woken (`pending.rs`).
 
 mod command;
 mod cost;
 mod cpu_nodes;
+mod cpu_pool;
 mod cut;
 pub mod device;
 mod dispatcher;
@@ -40,6 +41,7 @@ use crate::tensor::{Nanos, TenantId};
 use crate::timeline::{ClockKind, DeviceInfo, RunInfo, Timeline};
 
 use command::{Command, Compile, Load, LoadReply};
+use cpu_pool::CpuPool;
 use dispatcher::Dispatcher;
 pub use error::{EngineGone, InferError, LoadError, StartError};
 pub use pending::{Pending, Response};
@@ -78,6 +80,7 @@ pub struct Builder {
     submissions_in_flight: usize,
     launches_per_submission: u32,
     submission_target: Duration,
+    cpu_threads: usize,
 }
 
 /// Several models on one device. See the [module](self).
@@ -171,6 +174,13 @@ impl Builder {
         self
     }
 
+    /// Threads that compute operators without a kernel, at least one; as many as the machine has cores, at most four,
+    /// unless said. A tenant uses one at a time.
+    pub fn cpu_threads(mut self, n: usize) -> Builder {
+        self.cpu_threads = n.max(1);
+        self
+    }
+
     /// Opens the device and starts the engine.
     ///
     /// # Errors
@@ -206,18 +216,16 @@ impl Builder {
             Recorder::new(info, events_max)
         });
         let (commands, received) = mpsc::sync_channel(config.commands_max);
-        let (jobs, received_jobs) = mpsc::sync_channel(config.tenants_max);
-        let dispatcher = Dispatcher::new(device, policy, config, recorder, jobs)?;
-        let done = commands.clone();
-        let cpu = std::thread::Builder::new()
-            .name("cotenant-cpu-nodes".into())
-            .spawn(move || cpu_nodes::work(&received_jobs, &done, clock))?;
+        let (pool, cpu_threads) = CpuPool::start(self.cpu_threads, &commands, clock)?;
+        let dispatcher = Dispatcher::new(device, policy, config, recorder, pool)?;
         let engine = EngineThread { dispatcher, commands: received, driving: None, sources: 0 };
         let thread = std::thread::Builder::new().name("cotenant-engine".into()).spawn(move || {
             engine.run();
-            // With the engine went the last sender of jobs.
-            if cpu.join().is_err() {
-                tracing::error!("the thread that computes CPU nodes panicked");
+            // With the engine went the pool and its senders of jobs.
+            for thread in cpu_threads {
+                if thread.join().is_err() {
+                    tracing::error!("a thread that computes CPU nodes panicked");
+                }
             }
         })?;
         Ok(Engine { commands, clock, caps, thread: Some(thread) })
@@ -235,6 +243,7 @@ impl Engine {
             submissions_in_flight: 2,
             launches_per_submission: 32,
             submission_target: Duration::from_millis(4),
+            cpu_threads: cpu_pool::threads(),
         }
     }
 

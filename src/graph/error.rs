@@ -38,6 +38,28 @@ pub enum GraphError {
         /// What was given, what the model has.
         what: String,
     },
+    /// There are more or fewer values than the model has inputs.
+    #[error("{model}: {found} values were given for {} inputs: {}", .inputs.len(), .inputs.join(", "))]
+    ValueCount {
+        /// The model.
+        model: String,
+        /// Names of its inputs.
+        inputs: Vec<String>,
+        /// Number of values.
+        found: usize,
+    },
+    /// A value is none that an input takes.
+    #[error("{model}: input {input:?}: {what}")]
+    Value {
+        /// The model.
+        model: String,
+        /// The input.
+        input: String,
+        /// Its place among the inputs.
+        position: usize,
+        /// What the model declares and what was given.
+        what: String,
+    },
     /// An operator cannot be imported.
     #[error("{model}: operator {operator} (node {node:?}): {reason}")]
     Operator {

@@ -20,8 +20,14 @@ pub struct Model {
 
 impl Model {
     /// An input of every request.
-    pub fn input(mut self, name: &str, dtype: DType, shape: &[usize]) -> Model {
-        self.graph.input.push(port(name, dtype, shape));
+    pub fn input(self, name: &str, dtype: DType, shape: &[usize]) -> Model {
+        let dims: Vec<String> = shape.iter().map(usize::to_string).collect();
+        self.symbolic_input(name, dtype, &dims.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// An input some of whose dimensions are symbols.
+    pub fn symbolic_input(mut self, name: &str, dtype: DType, dims: &[&str]) -> Model {
+        self.graph.input.push(port(name, dtype, dims));
         self
     }
 
@@ -52,7 +58,8 @@ impl Model {
 
     /// An output: a node's.
     pub fn output(mut self, name: &str, dtype: DType, shape: &[usize]) -> Model {
-        self.graph.output.push(port(name, dtype, shape));
+        let dims: Vec<String> = shape.iter().map(usize::to_string).collect();
+        self.graph.output.push(port(name, dtype, &dims.iter().map(String::as_str).collect::<Vec<_>>()));
         self
     }
 
@@ -95,9 +102,13 @@ fn data_type(dtype: DType) -> DataType {
     }
 }
 
-fn port(name: &str, dtype: DType, shape: &[usize]) -> ValueInfoProto {
-    let dim = |&d: &usize| Dimension { value: Some(dimension::Value::DimValue(d as i64)), ..Dimension::default() };
-    let shape = TensorShapeProto { dim: shape.iter().map(dim).collect() };
+fn port(name: &str, dtype: DType, dims: &[&str]) -> ValueInfoProto {
+    let value = |dim: &str| match dim.parse() {
+        Ok(extent) => dimension::Value::DimValue(extent),
+        Err(_) => dimension::Value::DimParam(dim.into()),
+    };
+    let dim = |dim: &&str| Dimension { value: Some(value(dim)), ..Dimension::default() };
+    let shape = TensorShapeProto { dim: dims.iter().map(dim).collect() };
     let tensor = type_proto::Tensor { elem_type: data_type(dtype) as i32, shape: Some(shape) };
     let kind = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() };
     ValueInfoProto { name: name.into(), r#type: Some(kind), ..ValueInfoProto::default() }
