@@ -116,11 +116,9 @@ fn input(info: &ValueInfoProto, model: &str, options: &LoadOptions) -> Result<In
     let dtype = declared_dtype(info).map_err(|what| complain(format!("input {name:?}: {what}")))?;
     let declared = declared_shape(info);
     if let Some(shape) = options.shapes.get(&name) {
-        if let Some(declared) = &declared {
-            if !fits(declared, shape) {
-                let declared = show(declared);
-                return Err(complain(format!("input {name:?} is declared {declared}, the shape {shape:?} was given")));
-            }
+        if let Some(declared) = declared.as_ref().filter(|declared| !fits(declared, shape)) {
+            let declared = show(declared);
+            return Err(complain(format!("input {name:?} is declared {declared}, the shape {shape:?} was given")));
         }
         return sized(name, dtype, shape.clone(), model);
     }
