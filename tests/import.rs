@@ -3,10 +3,9 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cotenant::graph::{LoadOptions, ModelSource, compile, load};
+use cotenant::graph::{LoadOptions, ModelSource, compile, load_for};
 use cotenant::hal::reference::ReferenceDevice;
 use cotenant::hal::{WallClock, eval};
 use cotenant::tensor::{HostTensor, TenantId, npy};
@@ -30,20 +29,8 @@ fn error(got: &HostTensor, expected: &HostTensor) -> f64 {
 
 fn run(model: &Path, set: &Path) -> Result<f64, String> {
     let inputs = tensors(set, "input");
-    let names = input_names(model);
-    let shapes: BTreeMap<_, _> = names.iter().cloned().zip(inputs.iter().map(|t| t.shape().to_vec())).collect();
-    let mut options = LoadOptions { shapes, ..LoadOptions::default() };
     let source = ModelSource::File(model.into());
-    let graph = match load(&source, &options) {
-        Ok(graph) => graph,
-        Err(first) => {
-            for (name, value) in names.iter().zip(&inputs).filter(|(_, t)| t.volume() == 1 && !t.dtype().is_float()) {
-                options.constants.insert(name.clone(), value.clone());
-                options.shapes.remove(name);
-            }
-            load(&source, &options).map_err(|_| first.to_string())?
-        }
-    };
+    let graph = load_for(&source, &LoadOptions::default(), &inputs).map_err(|e| e.to_string())?;
     let bound: Vec<usize> = graph.bound.iter().map(|b| b.0).collect();
     let given = inputs.into_iter().enumerate().filter(|(k, _)| !bound.contains(k)).map(|(_, t)| t);
     let mut device = ReferenceDevice::open(WallClock::start());
@@ -76,10 +63,6 @@ fn run(model: &Path, set: &Path) -> Result<f64, String> {
         compiled.memory.arena_bytes, compiled.memory.arena_bytes_without_reuse
     );
     Ok(worst)
-}
-
-fn input_names(model: &Path) -> Vec<String> {
-    cotenant::graph::import::input_names(model).expect("a model")
 }
 
 #[test]
@@ -143,17 +126,8 @@ fn run_on(
 ) -> Result<(f64, usize, usize, f64), String> {
     use cotenant::hal::{LaneSpec, Region, Slice, Stage, Submission, Wait};
     let inputs = tensors(set, "input");
-    let names = input_names(model);
-    let shapes: BTreeMap<_, _> = names.iter().cloned().zip(inputs.iter().map(|t| t.shape().to_vec())).collect();
-    let mut options = LoadOptions { shapes, ..LoadOptions::default() };
     let source = ModelSource::File(model.into());
-    let graph = load(&source, &options).or_else(|first| {
-        for (name, value) in names.iter().zip(&inputs).filter(|(_, t)| t.volume() == 1 && !t.dtype().is_float()) {
-            options.constants.insert(name.clone(), value.clone());
-            options.shapes.remove(name);
-        }
-        load(&source, &options).map_err(|_| first.to_string())
-    })?;
+    let graph = load_for(&source, &LoadOptions::default(), &inputs).map_err(|e| e.to_string())?;
     let bound: Vec<usize> = graph.bound.iter().map(|b| b.0).collect();
     let given = inputs.into_iter().enumerate().filter(|(k, _)| !bound.contains(k)).map(|(_, t)| t);
     let compiled = compile(&graph, device, TenantId(0)).map_err(|e| e.to_string())?;

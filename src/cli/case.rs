@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::error::CliError;
 use super::onnx_head::OnnxHead;
-use crate::graph::{Graph, LoadOptions, ModelSource, load};
+use crate::graph::{Graph, LoadOptions, ModelSource, load_for};
 use crate::tensor::{HostTensor, npy};
 
 /// A case folder.
@@ -97,21 +97,7 @@ impl Case {
     /// [`CliError::Input`]: what is wrong with the model.
     pub fn load(&self, set: &Set) -> Result<Graph, CliError> {
         let source = ModelSource::File(self.folder.join("model.onnx"));
-        let ports = self.head.inputs();
-        let named = || ports.iter().zip(&set.inputs).map(|(port, tensor)| (port.name.clone(), tensor));
-        let shapes = named().map(|(name, tensor)| (name, tensor.shape().to_vec())).collect();
-        let mut options = LoadOptions { shapes, ..LoadOptions::default() };
-        let error = match load(&source, &options) {
-            Ok(graph) => return Ok(graph),
-            Err(error) => error,
-        };
-        let deciding = named().filter(|(_, tensor)| !tensor.dtype().is_float() && tensor.volume() == 1);
-        options.constants = deciding.map(|(name, tensor)| (name, tensor.clone())).collect();
-        if options.constants.is_empty() {
-            return Err(error.into());
-        }
-        // What is wrong without constants is what the user knows about.
-        load(&source, &options).map_err(|_| error.into())
+        Ok(load_for(&source, &LoadOptions::default(), &set.inputs)?)
     }
 
     fn tensors(&self, folder: &Path, kind: &str, n: usize) -> Result<Vec<HostTensor>, CliError> {

@@ -35,9 +35,17 @@ impl CliError {
 impl From<GraphError> for CliError {
     fn from(e: GraphError) -> CliError {
         match e {
-            GraphError::Device { .. } => CliError::Failed(e.to_string()),
+            GraphError::Device { ref source, .. } => of_device(source, e.to_string()),
             _ => CliError::Input(e.to_string()),
         }
+    }
+}
+
+/// A device that refuses what it, or the tenant, may not have was asked for too much; else it failed.
+fn of_device(source: &HalError, message: String) -> CliError {
+    match source {
+        HalError::TenantMemory { .. } | HalError::BufferTooLarge { .. } => CliError::Input(message),
+        _ => CliError::Failed(message),
     }
 }
 
@@ -75,11 +83,13 @@ impl From<StartError> for CliError {
 impl From<LoadError> for CliError {
     fn from(e: LoadError) -> CliError {
         match e {
-            LoadError::Model { ref source, .. } if matches!(**source, GraphError::Device { .. }) => {
-                CliError::Failed(e.to_string())
-            }
-            LoadError::Model { .. } | LoadError::TooMany { .. } => CliError::Input(e.to_string()),
-            LoadError::Device { .. } | LoadError::EngineGone { .. } => CliError::Failed(e.to_string()),
+            LoadError::Model { ref source, .. } => match **source {
+                GraphError::Device { ref source, .. } => of_device(source, e.to_string()),
+                _ => CliError::Input(e.to_string()),
+            },
+            LoadError::TooMany { .. } => CliError::Input(e.to_string()),
+            LoadError::Device { ref source, .. } => of_device(source, e.to_string()),
+            LoadError::EngineGone { .. } => CliError::Failed(e.to_string()),
         }
     }
 }
@@ -102,9 +112,10 @@ impl From<RunError> for CliError {
             RunError::Start(e) => e.into(),
             RunError::Load(e) => e.into(),
             RunError::Infer(e) => e.into(),
-            RunError::Inputs { .. } | RunError::Arrival { .. } | RunError::Profile { .. } => {
-                CliError::Input(e.to_string())
-            }
+            RunError::Inputs { .. }
+            | RunError::InputFile { .. }
+            | RunError::Arrival { .. }
+            | RunError::Profile { .. } => CliError::Input(e.to_string()),
             RunError::EngineGone(_) => CliError::Failed(e.to_string()),
         }
     }

@@ -1,5 +1,5 @@
-//! Operators without a kernel: their inputs are read back, a thread of its own computes them, and their outputs are
-//! uploaded with the next submission. Other tenants' work goes on meanwhile.
+//! Operators without a kernel: their inputs are read back, a thread of the pool (`cpu_pool.rs`) computes them, and their
+//! outputs are uploaded with the next submission. Other tenants' work goes on meanwhile.
 //!
 //! Consecutive such operators are one [`HostRun`]: memory is read once before and written once after them.
 
@@ -38,6 +38,8 @@ pub(super) struct HostDone {
     pub(super) tenant: TenantId,
     pub(super) request: RequestId,
     pub(super) run: Arc<HostRun>,
+    /// The thread that is free again, its number in the pool.
+    pub(super) thread: usize,
     /// What the run wrote.
     pub(super) uploads: Result<Uploads, HalError>,
     /// Operator, start, end.
@@ -114,12 +116,12 @@ fn without_overlaps(buffer: BufferId, mut regions: Vec<Region>) -> Vec<Region> {
     union
 }
 
-/// The thread: computes jobs in order until the engine is gone.
-pub(super) fn work(jobs: &Receiver<HostJob>, done: &SyncSender<Command>, clock: &dyn Clock) {
+/// A thread of the pool: computes jobs in order until the engine is gone.
+pub(super) fn work(thread: usize, jobs: &Receiver<HostJob>, done: &SyncSender<Command>, clock: &dyn Clock) {
     while let Ok(HostJob { tenant, request, run, reads }) = jobs.recv() {
         let mut spans = Vec::new();
         let uploads = run.compute(reads, clock, &mut spans);
-        if done.send(Command::HostDone(HostDone { tenant, request, run, uploads, spans })).is_err() {
+        if done.send(Command::HostDone(HostDone { tenant, request, run, thread, uploads, spans })).is_err() {
             return;
         }
     }

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::SyncSender;
 
 use super::compiling::CompileJob;
-use super::cpu_nodes::HostJob;
+use super::cpu_pool::CpuPool;
 use super::fault::Faults;
 use super::request::{Ended, Request};
 use super::trace::Recorder;
@@ -56,13 +56,11 @@ pub(super) struct Dispatcher {
     /// When the policy wants to be asked again.
     wake: Option<Nanos>,
     config: Config,
-    cpu: SyncSender<HostJob>,
+    cpu: CpuPool,
     compiler: SyncSender<CompileJob>,
     /// Models whose kernels are being compiled.
     loading: usize,
     in_flight: BTreeMap<SubmissionId, InFlight>,
-    /// Runs of CPU nodes under way.
-    computing: usize,
     last_finished: Nanos,
     requests: u64,
     tenants_made: u32,
@@ -92,7 +90,7 @@ impl Dispatcher {
         policy: Box<dyn Policy>,
         config: Config,
         mut recorder: Option<Recorder>,
-        cpu: SyncSender<HostJob>,
+        cpu: CpuPool,
         compiler: SyncSender<CompileJob>,
     ) -> Result<Dispatcher, HalError> {
         let common = Lane::new(device.lane(&LaneSpec::default())?, 0);
@@ -121,7 +119,6 @@ impl Dispatcher {
             compiler,
             loading: 0,
             in_flight: BTreeMap::new(),
-            computing: 0,
             last_finished: Nanos(0),
             requests: 0,
             tenants_made: 0,
@@ -263,7 +260,7 @@ impl Dispatcher {
     /// Where operators are ready, nothing runs and the policy asked for no later moment, nobody would ever be served: the
     /// open requests fail, so that whoever waits for them learns why.
     fn end_stall(&mut self) {
-        let runs = self.computing > 0 || !self.in_flight.is_empty();
+        let runs = self.cpu.is_busy() || !self.in_flight.is_empty();
         if !runs && self.board.is_ready() && self.wake.is_none() && self.lost.is_none() {
             self.faults.stalled();
             self.fail_open(&mut |tenant| InferError::Stalled { tenant });

@@ -6,13 +6,14 @@
 //!
 //! The life of a request: it is checked and converted by its caller ([`tenant`](Tenant::infer)), queued
 //! (`dispatcher.rs`), granted operators by a [`crate::service::policy::Policy`], cut into slices (`cut.rs`) and submitted with
-//! slices of others; operators without a kernel go to a thread of their own (`cpu_nodes.rs`); when its outputs are read,
-//! its caller is woken (`pending.rs`).
+//! slices of others; operators without a kernel go to threads of their own (`cpu_nodes.rs`, `cpu_pool.rs`); when its outputs
+//! are read, its caller is woken (`pending.rs`).
 
 mod command;
 mod compiling;
 mod cost;
 mod cpu_nodes;
+mod cpu_pool;
 mod cut;
 pub mod device;
 mod dispatcher;
@@ -42,6 +43,7 @@ use crate::tensor::{Nanos, TenantId};
 use crate::timeline::{ClockKind, DeviceInfo, RunInfo, Timeline};
 
 use command::{Command, Compile, Load, LoadReply};
+use cpu_pool::CpuPool;
 use dispatcher::Dispatcher;
 pub use error::{EngineGone, InferError, LoadError, StartError};
 pub use fault::{Faults, PolicyFault};
@@ -82,6 +84,7 @@ pub struct Builder {
     submissions_in_flight: usize,
     launches_per_submission: u32,
     submission_target: Option<Duration>,
+    cpu_threads: usize,
 }
 
 /// Intended length of a submission where kernels take microseconds.
@@ -190,6 +193,13 @@ impl Builder {
         self
     }
 
+    /// Threads that compute operators without a kernel, at least one; as many as the machine has cores, at most four,
+    /// unless said. A tenant uses one at a time.
+    pub fn cpu_threads(mut self, n: usize) -> Builder {
+        self.cpu_threads = n.max(1);
+        self
+    }
+
     /// Opens the device and starts the engine.
     ///
     /// # Errors
@@ -233,25 +243,21 @@ impl Builder {
             Recorder::new(info, events_max)
         });
         let (commands, received) = mpsc::sync_channel(config.commands_max);
-        let (jobs, received_jobs) = mpsc::sync_channel(config.tenants_max);
         let (kernels, received_kernels) = mpsc::sync_channel(config.tenants_max);
-        let dispatcher = Dispatcher::new(device, policy, config, recorder, jobs, kernels)?;
-        let (done, compiled) = (commands.clone(), commands.clone());
-        let cpu = std::thread::Builder::new().name("cotenant-cpu-nodes".into()).spawn({
-            let clock = clock.clone();
-            move || cpu_nodes::work(&received_jobs, &done, &*clock)
-        })?;
-        let compiler = std::thread::Builder::new().name("cotenant-compiler".into()).spawn({
+        let (pool, mut threads) = CpuPool::start(self.cpu_threads, &commands, &clock)?;
+        let dispatcher = Dispatcher::new(device, policy, config, recorder, pool, kernels)?;
+        let compiled = commands.clone();
+        threads.push(std::thread::Builder::new().name("cotenant-compiler".into()).spawn({
             let clock = clock.clone();
             move || compiling::work(&received_kernels, &compiled, &*clock)
-        })?;
+        })?);
         let engine = EngineThread { dispatcher, commands: received, driving: None, is_virtual, sources: 0 };
         let thread = std::thread::Builder::new().name("cotenant-engine".into()).spawn(move || {
             engine.run();
             // With the engine went the last senders of jobs.
-            for (what, thread) in [("computes CPU nodes", cpu), ("compiles kernels", compiler)] {
+            for thread in threads {
                 if thread.join().is_err() {
-                    tracing::error!("the thread that {what} panicked");
+                    tracing::error!("a thread that computes CPU nodes or compiles kernels panicked");
                 }
             }
         })?;
@@ -271,6 +277,7 @@ impl Engine {
             submissions_in_flight: 2,
             launches_per_submission: 32,
             submission_target: None,
+            cpu_threads: cpu_pool::threads(),
         }
     }
 

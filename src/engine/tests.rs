@@ -16,6 +16,8 @@ use crate::hal::{
 use crate::service::{self, Decisions};
 use crate::tensor::{DType, HostTensor, View};
 
+mod cpu_pool;
+
 /// Adds one to each element. Fails on a negative first element, panics at 1000.
 #[derive(Debug)]
 struct AddOne;
@@ -33,6 +35,11 @@ impl HostFn for AddOne {
 
 /// A chain of operators that each add one to four numbers: `L` has a launch, `C` is a CPU node.
 fn chain(operators: &str) -> Compile {
+    chain_of(operators, Arc::new(AddOne))
+}
+
+/// A chain of operators that each compute `host`.
+fn chain_of(operators: &str, host: Arc<dyn HostFn>) -> Compile {
     let operators = operators.to_string();
     Box::new(move |device, tenant| {
         let arena_bytes = 32 * (operators.len() as u64 + 1);
@@ -52,7 +59,7 @@ fn chain(operators: &str) -> Compile {
             outputs: vec![tensor(at + 1)],
             deps: at.checked_sub(1).map(|d| d as u32).into_iter().collect(),
             launches: if kind == 'L' { vec![launch.clone()] } else { vec![] },
-            host: Arc::new(AddOne),
+            host: host.clone(),
             flops: 4,
             bytes: 32,
             reason: None,

@@ -13,7 +13,8 @@ pub(super) struct Recorder {
     timeline: Timeline,
     device: String,
     lanes: BTreeMap<LaneId, TrackId>,
-    cpu_nodes: TrackId,
+    /// One per thread that computed any.
+    cpu_nodes: Vec<TrackId>,
     compiler: TrackId,
     tenants: BTreeMap<TenantId, TenantTrack>,
 }
@@ -39,7 +40,7 @@ impl Recorder {
     pub(super) fn new(info: RunInfo, capacity: usize) -> Recorder {
         let device = info.device.name.clone();
         let mut timeline = Timeline::new(info, capacity);
-        let cpu_nodes = timeline.host_track("CPU nodes");
+        let cpu_nodes = vec![timeline.host_track("CPU nodes")];
         let compiler = timeline.host_track("compiler");
         Recorder { timeline, device, lanes: BTreeMap::new(), cpu_nodes, compiler, tenants: BTreeMap::new() }
     }
@@ -141,15 +142,26 @@ impl Recorder {
         }
     }
 
-    /// An operator ran on the CPU.
-    pub(super) fn cpu_node(&mut self, tenant: TenantId, request: RequestId, operator: u32, start: Nanos, end: Nanos) {
+    /// An operator ran on a thread of the CPU.
+    pub(super) fn cpu_node(
+        &mut self,
+        thread: usize,
+        (tenant, request): (TenantId, RequestId),
+        operator: u32,
+        start: Nanos,
+        end: Nanos,
+    ) {
+        while self.cpu_nodes.len() <= thread {
+            let name = format!("CPU nodes {}", self.cpu_nodes.len() + 1);
+            self.cpu_nodes.push(self.timeline.host_track(&name));
+        }
         let Some(&(name, shape)) = self.tenants.get(&tenant).and_then(|t| t.operators.get(operator as usize)) else {
             return;
         };
         self.timeline.push_span(Span {
             start,
             end: end.max(start),
-            track: self.cpu_nodes,
+            track: self.cpu_nodes[thread],
             tenant: Some(tenant),
             name,
             category: Category::CpuNode,

@@ -38,6 +38,28 @@ pub enum GraphError {
         /// What was given, what the model has.
         what: String,
     },
+    /// There are more or fewer values than the model has inputs.
+    #[error("{model}: {found} values were given for {} inputs: {}", .inputs.len(), .inputs.join(", "))]
+    ValueCount {
+        /// The model.
+        model: String,
+        /// Names of its inputs.
+        inputs: Vec<String>,
+        /// Number of values.
+        found: usize,
+    },
+    /// A value is none that an input takes.
+    #[error("{model}: input {input:?}: {what}")]
+    Value {
+        /// The model.
+        model: String,
+        /// The input.
+        input: String,
+        /// Its place among the inputs.
+        position: usize,
+        /// What the model declares and what was given.
+        what: String,
+    },
     /// An operator cannot be imported.
     #[error("{model}: operator {operator} (node {node:?}): {reason}")]
     Operator {
@@ -57,6 +79,18 @@ pub enum GraphError {
         model: String,
         /// What the importer said, most specific first.
         reason: String,
+    },
+    /// The arena is larger than the device binds at once; constants are divided, activations are not.
+    #[error(
+        "{model}: its activations take {needed} bytes in one buffer, the device binds at most {limit}. Use a smaller batch or resolution, or a device with a larger binding limit (`cotenant devices`)"
+    )]
+    Activations {
+        /// The model.
+        model: String,
+        /// Bytes of the arena.
+        needed: u64,
+        /// The device's limit in bytes.
+        limit: u64,
     },
     /// The device refused.
     #[error("{model}: {source}")]

@@ -16,4 +16,4 @@ pub mod zoo;
 pub use compile::{Compiled, MemoryUse, compile};
 pub use error::GraphError;
 pub use ir::{Access, Graph, Node, NodeKind, Port, Value, ValueId, ValueKind};
-pub use load::{LoadOptions, ModelSource, load};
+pub use load::{LoadOptions, ModelSource, load, load_for};

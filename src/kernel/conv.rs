@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::gemm::{TILE_ITERATIONS_MAX, lanes, panel_tiles, shared_rows};
 use super::params::{KernelFile, params};
 use super::{
-    ELEMENTWISE_SCALARS_MAX, EPILOGUE_OPERANDS_MAX, Epilogue, Io, KernelLaunch, NoKernel, Operator, Space, depthwise,
-    stride_words,
+    CutAxis, Division, ELEMENTWISE_SCALARS_MAX, EPILOGUE_OPERANDS_MAX, Epilogue, Io, KernelLaunch, NoKernel, Operator,
+    Space, depthwise, stride_words,
 };
 use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{HostTensor, View, volume};
@@ -178,6 +178,29 @@ impl Operator for Conv {
             tiles: u32::try_from(tiles).map_err(|_| NoKernel(format!("{tiles} tiles are too many")))?,
             tile_iterations: iterations as u32,
         }])
+    }
+
+    /// Output channels, or whole groups where there are several. Not the channels made of a single one: one of them
+    /// alone would be a depthwise convolution, whose kernel sums in another order.
+    fn divisions(&self) -> Vec<Division<'_>> {
+        let channels = |per_unit| Some(CutAxis { from_last: 2, per_unit });
+        vec![match self.groups {
+            1 if self.ic == 1 => return Vec::new(),
+            1 => Division {
+                units: self.oc,
+                inputs: vec![None, Some(CutAxis::from_last(3))],
+                further: channels(1),
+                outputs: channels(1),
+                part: Box::new(|units| Box::new(Conv { oc: units.len(), ..self.clone() })),
+            },
+            groups => Division {
+                units: groups,
+                inputs: vec![channels(self.ic), Some(CutAxis::from_last(4))],
+                further: channels(self.oc),
+                outputs: channels(self.oc),
+                part: Box::new(|units| Box::new(Conv { groups: units.len(), ..self.clone() })),
+            },
+        }]
     }
 
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {

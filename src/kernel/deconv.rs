@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::gemm::{lanes, shared_rows};
 use super::params::{KernelFile, params};
 use super::window::{SPATIAL_MAX, image_strides, spatial_words, tile_iterations};
-use super::{Io, KernelLaunch, NoKernel, Operator, Space, stride_word, tiles_of};
+use super::{CutAxis, Division, Io, KernelLaunch, NoKernel, Operator, Space, stride_word, tiles_of};
 use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{DType, HostTensor, volume};
 
@@ -204,6 +204,37 @@ impl Operator for Deconv {
             tiles: tiles_of(chunks as usize * classes * blocks * self.groups, 1)?,
             tile_iterations: tile_iterations(sums + stores)?,
         }])
+    }
+
+    /// Output channels, or whole groups where there are several.
+    fn divisions(&self) -> Vec<Division<'_>> {
+        let spatial = self.kernel.len();
+        let (group_in, group_out) = (self.input[1] / self.groups.max(1), self.channels_out / self.groups.max(1));
+        let channels = |per_unit| Some(CutAxis { from_last: spatial, per_unit });
+        let bias = |per_unit| Some(CutAxis { from_last: 0, per_unit });
+        vec![match self.groups {
+            0 => return Vec::new(),
+            1 => Division {
+                units: self.channels_out,
+                inputs: vec![None, channels(1)],
+                further: bias(1),
+                outputs: channels(1),
+                part: Box::new(|units| Box::new(Deconv { channels_out: units.len(), ..self.clone() })),
+            },
+            groups => Division {
+                units: groups,
+                inputs: vec![channels(group_in), Some(CutAxis { from_last: spatial + 1, per_unit: group_in })],
+                further: bias(group_out),
+                outputs: channels(group_out),
+                part: Box::new(move |units| {
+                    let mut part = self.clone();
+                    part.input[1] = group_in * units.len();
+                    part.channels_out = group_out * units.len();
+                    part.groups = units.len();
+                    Box::new(part)
+                }),
+            },
+        }]
     }
 
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {

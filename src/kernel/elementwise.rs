@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use super::params::{KernelFile, params};
-use super::{Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, merge_axes, stride_words, tiles_of};
+use super::{
+    CutAxis, Division, Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, merge_axes, stride_words,
+    tiles_of,
+};
 use crate::hal::{Chain, ChainArg, DeviceCaps, KernelSpec};
 use crate::tensor::{DType, HostTensor, View, volume};
 
@@ -116,6 +119,25 @@ impl Operator for Elementwise {
         }])
     }
 
+    /// Any axis of the output.
+    fn divisions(&self) -> Vec<Division<'_>> {
+        let along = |axis: usize| {
+            let cut = Some(CutAxis::from_last(self.shape.len() - 1 - axis));
+            Division {
+                units: self.shape[axis],
+                inputs: Vec::new(),
+                further: cut,
+                outputs: cut,
+                part: Box::new(move |units| {
+                    let mut part = self.clone();
+                    part.shape[axis] = units.len();
+                    Box::new(part)
+                }),
+            }
+        };
+        (0..self.shape.len()).map(along).collect()
+    }
+
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {
         let words: Vec<Vec<u32>> = inputs.iter().map(|t| t.to_device_words().expect("a device type")).collect();
         let views: Vec<View> = inputs
@@ -146,7 +168,7 @@ pub(super) fn evaluate(chain: &Chain, scalars: &[f32], x: &[u32]) -> u32 {
                 ChainArg::Step(i) => results[usize::from(i)],
             })
             .collect();
-        results.push(super::fragments::reference(step.fragment.name, &args));
+        results.push(super::fragments::function(step.fragment.name)(&args));
     }
     results.last().copied().unwrap_or_else(|| x[0])
 }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use super::params::{KernelFile, params};
 use super::walk::{LaneShape, Walk, coordinates, row_major};
-use super::{Io, KernelLaunch, NoKernel, Operand, Operator, RANK_MAX, Space, merge_axes, stride_word, tiles_of};
+use super::{
+    CutAxis, Division, Io, KernelLaunch, NoKernel, Operand, Operator, RANK_MAX, Space, merge_axes, stride_word,
+    tiles_of,
+};
 use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{DType, HostTensor, View, volume};
 
@@ -35,8 +38,9 @@ params! {
     }
 }
 
-/// The rows of a table that one operand holds: tables beyond a device's binding limit are cut, and one operator per
-/// piece writes the outputs whose rows are in it.
+/// The rows of a table that one operand holds: tables beyond a device's binding limit are divided, and the operator of
+/// each piece writes the outputs whose rows are in it. Every index is moved into the whole table first, so of pieces that
+/// cover it exactly one holds its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableWindow {
     /// Row of the table that is row 0 of the operand.
@@ -107,6 +111,23 @@ impl Operator for Gather {
                 window: (window.first, held),
             },
         )
+    }
+
+    /// Windows of the table.
+    fn divisions(&self) -> Vec<Division<'_>> {
+        let TableWindow { first, total } = self.window();
+        vec![Division {
+            units: self.shape[self.axis],
+            inputs: vec![Some(CutAxis::from_last(self.shape.len() - 1 - self.axis)), None],
+            further: None,
+            outputs: None,
+            part: Box::new(move |units| {
+                let window = Some(TableWindow { first: first + units.start, total });
+                let mut part = Gather { window, ..self.clone() };
+                part.shape[self.axis] = units.len();
+                Box::new(part)
+            }),
+        }]
     }
 
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {

@@ -1,12 +1,13 @@
 //! Batched matrix products of any layout, with an epilogue. Every contraction of two tensors arrives here: dense
 //! layers, attention, 1x1 convolutions of stride one.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::params::{KernelFile, params};
 use super::{
-    ELEMENTWISE_SCALARS_MAX, EPILOGUE_OPERANDS_MAX, Epilogue, Io, KernelLaunch, NoKernel, Operator, Space, dims_words,
-    merge_axes, stride_word, stride_words,
+    CutAxis, Division, ELEMENTWISE_SCALARS_MAX, EPILOGUE_OPERANDS_MAX, Epilogue, Io, KernelLaunch, NoKernel, Operator,
+    Space, dims_words, merge_axes, stride_word, stride_words,
 };
 use crate::hal::{DeviceCaps, DeviceKind, KernelSpec};
 use crate::tensor::{HostTensor, View, volume};
@@ -163,6 +164,42 @@ impl Operator for Gemm {
             tiles: u32::try_from(tiles).map_err(|_| NoKernel(format!("{tiles} tiles are too many")))?,
             tile_iterations: iterations(unrolled) as u32,
         }])
+    }
+
+    /// Columns, rows, batches: whatever the constant has and no sum runs over.
+    fn divisions(&self) -> Vec<Division<'_>> {
+        let sums = self.k.len();
+        let columns = Division {
+            units: self.n,
+            inputs: vec![None, Some(CutAxis::from_last(0))],
+            further: Some(CutAxis::from_last(0)),
+            outputs: Some(CutAxis::from_last(0)),
+            part: Box::new(|units| Box::new(Gemm { n: units.len(), ..self.clone() })),
+        };
+        let rows = Division {
+            units: self.m,
+            inputs: vec![Some(CutAxis::from_last(sums)), None],
+            further: Some(CutAxis::from_last(1)),
+            outputs: Some(CutAxis::from_last(1)),
+            part: Box::new(|units| Box::new(Gemm { m: units.len(), ..self.clone() })),
+        };
+        let batches = self.batch.iter().enumerate().map(|(axis, &extent)| {
+            let after = self.batch.len() - 1 - axis;
+            let operand = Some(CutAxis::from_last(after + 1 + sums));
+            let result = Some(CutAxis::from_last(after + 2));
+            Division {
+                units: extent,
+                inputs: vec![operand, operand],
+                further: result,
+                outputs: result,
+                part: Box::new(move |units: Range<usize>| {
+                    let mut part = self.clone();
+                    part.batch[axis] = units.len();
+                    Box::new(part)
+                }),
+            }
+        });
+        [columns, rows].into_iter().chain(batches).collect()
     }
 
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {

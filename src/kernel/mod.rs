@@ -12,6 +12,7 @@ mod copy;
 mod cumulative_sum;
 mod deconv;
 mod depthwise;
+mod division;
 mod elementwise;
 mod epilogue;
 pub mod fragments;
@@ -48,6 +49,7 @@ pub use conv::{CONV_PACKED_ORDER, Conv};
 pub use copy::Copy;
 pub use cumulative_sum::CumulativeSum;
 pub use deconv::Deconv;
+pub use division::{CutAxis, Division};
 pub use elementwise::{ELEMENTWISE_INPUTS_MAX, ELEMENTWISE_SCALARS_MAX, Elementwise};
 pub use epilogue::{EPILOGUE_OPERANDS_MAX, Epilogue};
 pub use gather::{Gather, TableWindow};
@@ -168,6 +170,12 @@ pub trait Operator: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`NoKernel`] when types, ranks or sizes are beyond the kernel.
     fn lower(&self, caps: &DeviceCaps, io: Io) -> Result<Vec<KernelLaunch>, NoKernel>;
+
+    /// The ways in which it can be computed in parts, where constants are larger than a device binds at once. None
+    /// unless the operator has some.
+    fn divisions(&self) -> Vec<Division<'_>> {
+        Vec::new()
+    }
 
     /// The plainest loop that is right; sums in `f64`. Inputs are dense, in the operator's order.
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor>;

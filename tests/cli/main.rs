@@ -2,6 +2,8 @@
 
 mod answers;
 mod bad_input;
+#[path = "../common/mod.rs"]
+mod common;
 mod conformance;
 mod damaged_files;
 mod scenarios;
@@ -91,8 +93,17 @@ pub fn zoo(name: &str) -> Vec<u8> {
 
 /// A small `.npy` file of 32-bit floats.
 pub fn npy(shape: &[usize], values: &[f32]) -> Vec<u8> {
+    npy_file("<f4", shape, values.iter().flat_map(|v| v.to_le_bytes()))
+}
+
+/// A small `.npy` file of 64-bit integers.
+pub fn npy_i64(shape: &[usize], values: &[i64]) -> Vec<u8> {
+    npy_file("<i8", shape, values.iter().flat_map(|v| v.to_le_bytes()))
+}
+
+fn npy_file(descr: &str, shape: &[usize], values: impl Iterator<Item = u8>) -> Vec<u8> {
     let dims: Vec<String> = shape.iter().map(|d| format!("{d},")).collect();
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", dims.concat());
+    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}), }}", dims.concat());
     while (header.len() + 11) % 64 != 0 {
         header.push(' ');
     }
@@ -100,7 +111,7 @@ pub fn npy(shape: &[usize], values: &[f32]) -> Vec<u8> {
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend((header.len() as u16).to_le_bytes());
     bytes.extend(header.as_bytes());
-    bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+    bytes.extend(values);
     bytes
 }
 

@@ -1,6 +1,10 @@
 //! `cotenant run` and `demo`: scenario files good and bad, metrics, traces.
 
-use super::{call, file, folder};
+use cotenant::tensor::DType;
+use prost::Message;
+
+use super::common::model::Model;
+use super::{call, file, folder, npy, npy_i64};
 
 const TWO: &str = r#"
 seed = 3
@@ -71,6 +75,70 @@ fn bad_scenarios_name_the_line_and_the_field() {
     check(&format!("{tenant}dims = {{ Q = 3 }}\n"), &["Q"]);
     call(&["run", "no/such/file.toml"]).complains(2, &["no/such/file.toml"]);
     call(&["run"]).expect(2);
+}
+
+/// `y = x` without its first `from` rows: how many rows are left, the value of an input decides.
+fn tail() -> Vec<u8> {
+    let model = Model::default()
+        .symbolic_input("x", DType::F32, &["N", "3"])
+        .input("from", DType::I64, &[1])
+        .constant("end", &cotenant::tensor::HostTensor::from_i64(&[1], &[1000]))
+        .constant("axis", &cotenant::tensor::HostTensor::from_i64(&[1], &[0]))
+        .node("Slice", "rest", &["x", "from", "end", "axis"], &[])
+        .node("Relu", "y", &["rest"], &[])
+        .output("y", DType::F32, &[2, 3]);
+    model.proto().encode_to_vec()
+}
+
+#[test]
+fn inputs_of_a_folder_give_a_tenant_its_shapes_and_deciding_values() {
+    let dir = folder();
+    file(dir.path(), "model.onnx", tail());
+    let x: Vec<f32> = (0..15).map(|v| v as f32 - 7.5).collect();
+    file(dir.path(), "input_0.npy", npy(&[5, 3], &x));
+    file(dir.path(), "input_1.npy", npy_i64(&[1], &[3]));
+    let tenant = "requests = 2\n[[tenant]]\nname = \"a\"\nmodel = \"model.onnx\"\n";
+    let scenario = file(dir.path(), "s.toml", format!("{tenant}inputs = \".\"\n"));
+    for device in ["auto", "reference"] {
+        let tenant = call(&["run", &scenario, "--device", device, "--json"]).expect(0).json()["tenants"][0].clone();
+        assert_eq!((&tenant["completed"], &tenant["failed"]), (&2.into(), &0.into()), "{tenant}");
+        let kept: Vec<u8> = x[9..].iter().flat_map(|v| v.max(0.0).to_le_bytes()).collect();
+        assert_eq!(tenant["output_sha256"], sha256(&kept).as_str(), "rows 3 and 4, from 0");
+    }
+    // Without the folder the shapes are missing; with one that contradicts the scenario, both are named.
+    let bare = file(dir.path(), "bare.toml", tenant);
+    call(&["run", &bare, "--device", "null"]).complains(2, &["\"a\"", "\"x\"", "N"]);
+    let said = file(dir.path(), "said.toml", format!("{tenant}inputs = \".\"\nshapes = {{ x = [4, 3] }}\n"));
+    call(&["run", &said, "--device", "null"]).complains(2, &["\"a\"", "input_0.npy", "\"x\"", "4x3", "5x3"]);
+}
+
+#[test]
+fn inputs_of_a_folder_that_do_not_fit_name_the_file_and_the_input() {
+    let dir = folder();
+    file(dir.path(), "model.onnx", tail());
+    let text = "requests = 1\n[[tenant]]\nname = \"a\"\nmodel = \"model.onnx\"\ninputs = \"in\"\n";
+    let scenario = file(dir.path(), "s.toml", text);
+    let check = |files: &[(&str, Vec<u8>)], words: &[&str]| {
+        let inputs = dir.path().join("in");
+        std::fs::create_dir(&inputs).unwrap();
+        files.iter().for_each(|(name, bytes)| drop(file(&inputs, name, bytes)));
+        call(&["run", &scenario, "--device", "null"]).complains(2, &[&["\"a\""], words].concat());
+        std::fs::remove_dir_all(&inputs).unwrap();
+    };
+    let x = || ("input_0.npy", npy(&[5, 3], &[0.0; 15]));
+    let from = |name| (name, npy_i64(&[1], &[3]));
+    check(&[], &["input_0.npy"]);
+    check(&[x()], &["input_1.npy", "missing", "\"from\""]);
+    check(&[x(), from("input_2.npy")], &["input_1.npy", "missing", "\"from\""]);
+    check(&[x(), from("input_1.npy"), from("input_2.npy")], &["input_2.npy", "only 2", "x, from"]);
+    check(&[("input_0.npy", npy(&[5, 4], &[0.0; 20])), from("input_1.npy")], &["input_0.npy", "\"x\"", "[N,3]", "5x4"]);
+    check(&[x(), ("input_1.npy", npy(&[1], &[3.0]))], &["input_1.npy", "\"from\"", "i64", "f32"]);
+    check(&[x(), ("input_1.npy", b"no tensor".to_vec())], &["input_1.npy"]);
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub mod arranged;
+pub mod limited;
+pub mod model;
 
 use cotenant::hal::{Device, WallClock, wgpu::WgpuDevice};
 use cotenant::tensor::{DType, HostTensor, volume};

@@ -100,24 +100,27 @@ impl Dispatcher {
     fn compute(&mut self, job: HostJob) {
         let alive = self.board.get(job.tenant).and_then(|t| t.current.as_ref());
         if alive.is_some_and(|c| c.request.id == job.request) {
-            // There is room for one run of each tenant, and the threads live as long as the engine.
-            let (tenant, request) = (job.tenant, job.request);
-            self.computing += 1;
-            if self.cpu.try_send(job).is_err() {
-                self.computing -= 1;
-                let reason = "the thread that computes CPU nodes is gone".into();
-                self.fail_request(tenant, request, &HalError::Host { operator: "all".into(), reason });
-            }
+            let left = self.cpu.compute(job);
+            self.fail_jobs(left);
+        }
+    }
+
+    /// Threads live as long as the engine; should they not, nobody waits for them.
+    fn fail_jobs(&mut self, jobs: Vec<HostJob>) {
+        for HostJob { tenant, request, .. } in jobs {
+            let reason = "the threads that compute CPU nodes are gone".into();
+            self.fail_request(tenant, request, &HalError::Host { operator: "all".into(), reason });
         }
     }
 
     /// Takes what the CPU computed; the request goes on.
     pub(in crate::engine) fn host_done(&mut self, done: HostDone) {
-        let HostDone { tenant, request, run, uploads, spans } = done;
-        self.computing -= 1;
+        let HostDone { tenant, request, run, thread, uploads, spans } = done;
+        let left = self.cpu.finished(thread);
+        self.fail_jobs(left);
         if let Some(recorder) = &mut self.recorder {
             for (operator, start, end) in spans {
-                recorder.cpu_node(tenant, request, operator, start, end);
+                recorder.cpu_node(thread, (tenant, request), operator, start, end);
             }
         }
         let current = self.board.touch(tenant).and_then(|t| t.current.as_mut());

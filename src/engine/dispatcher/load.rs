@@ -124,6 +124,7 @@ impl Dispatcher {
     /// Forgets a tenant. Requests that the device is about to finish still finish; others fail.
     pub(in crate::engine) fn unload(&mut self, id: TenantId) {
         let Some(tenant) = self.board.remove(id) else { return };
+        self.cpu.forget(id);
         if tenant.lane.id != self.common.id {
             self.spare.push((tenant.lane.priority, tenant.lane.id));
         }

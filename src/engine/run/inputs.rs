@@ -16,12 +16,17 @@ use crate::tensor::{DType, HostTensor, TensorError, npy, volume};
 pub fn from_folder(folder: &Path) -> Result<Vec<HostTensor>, TensorError> {
     let mut inputs = Vec::new();
     loop {
-        let path = folder.join(format!("input_{}.npy", inputs.len()));
+        let path = folder.join(file_name(inputs.len()));
         if !inputs.is_empty() && !path.exists() {
             return Ok(inputs);
         }
         inputs.push(npy::read(&path)?);
     }
+}
+
+/// The name of the file that holds input `position`.
+pub fn file_name(position: usize) -> String {
+    format!("input_{position}.npy")
 }
 
 /// Draws inputs for `ports`: floats from the normal distribution, integers and truth values 0 or 1. They depend on the

@@ -2,7 +2,9 @@
 
 pub(super) mod drive;
 pub mod inputs;
+mod load;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
@@ -10,17 +12,15 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::command::Command;
-use super::scenario::{self, Length, ModelRef, PolicySpec, Scenario};
-use super::{
-    Engine, EngineGone, InferError, LoadError, LoadStage, Pending, PolicyFault, StartError, Tenant, TenantSpec,
-};
-use crate::graph::{LoadOptions, ModelSource};
+use super::scenario::{Length, PolicySpec, Scenario};
+use super::{Engine, EngineGone, InferError, LoadError, LoadStage, Pending, PolicyFault, StartError, Tenant};
 use crate::hal::Counters;
 use crate::service::arrival::ArrivalError;
-use crate::tensor::{HostTensor, Nanos, Share, TensorError};
+use crate::tensor::{HostTensor, Nanos, TensorError};
 use crate::timeline::metrics::{Meter, Observed, Occupied, RunMetrics, TenantFacts, Totals};
 use crate::timeline::{ScenarioText, Timeline};
 use drive::{Drive, DriveReport, Pace, Source};
+use load::load;
 
 /// What a run does otherwise than its scenario says, and its limits.
 #[derive(Clone, Debug)]
@@ -117,6 +117,16 @@ pub enum RunError {
         /// Why.
         source: TensorError,
     },
+    /// A file of a tenant's inputs is missing, is one too many, or holds nothing that the model takes there.
+    #[error("tenant {tenant:?}: inputs: {}: {what}", .file.display())]
+    InputFile {
+        /// The tenant.
+        tenant: String,
+        /// The file.
+        file: PathBuf,
+        /// The model's input, what it takes, and what the file holds.
+        what: String,
+    },
     /// A tenant's arrivals cannot be made.
     #[error("tenant {tenant:?}: {source}")]
     Arrival {
@@ -191,9 +201,10 @@ pub fn scenario_on(
     let policy = options.policy.as_ref().unwrap_or(&scenario.policy);
     let mut ready = Vec::new();
     for (at, spec) in scenario.tenants.iter().enumerate() {
-        let tenant = load(engine, spec, options, at, progress)?;
+        let (tenant, given) = load(engine, spec, options, at, progress)?;
         progress(RunStage::WarmingUp { tenant: &spec.name });
-        ready.push(warm_up(tenant, spec, options, seed)?);
+        let inputs = given.unwrap_or_else(|| inputs::drawn(&tenant.inputs(), seed));
+        ready.push(warm_up(tenant, inputs, options)?);
     }
     let before = engine.stats()?.counters;
     let report = drive(engine, scenario, &ready, options, seed, progress)?;
@@ -248,44 +259,8 @@ pub fn scenario_on(
     })
 }
 
-fn load(
-    engine: &Engine,
-    spec: &scenario::TenantSpec,
-    options: &RunOptions,
-    tenant_idx: usize,
-    progress: &mut dyn FnMut(RunStage),
-) -> Result<Tenant, RunError> {
-    let model = match &spec.model {
-        ModelRef::File(path) => ModelSource::File(path.clone()),
-        ModelRef::Zoo(name) => ModelSource::Zoo(name.clone()),
-        ModelRef::Profile(_) => {
-            return Err(RunError::Profile { tenant: spec.name.clone(), model: spec.model.to_string() });
-        }
-    };
-    let load_options = LoadOptions { dims: spec.dims.clone(), shapes: spec.shapes.clone(), ..LoadOptions::default() };
-    let tenant = TenantSpec {
-        name: spec.name.clone(),
-        model,
-        options: load_options,
-        class: spec.class,
-        priority: spec.priority,
-        slo: spec.slo,
-        memory_limit_bytes: spec.memory_limit_mb.map(|mb| mb << 20),
-        share: Share::FULL,
-        queue_max: options.queue_max.max(spec.arrival.concurrency().unwrap_or(0) as usize),
-    };
-    let mut tell = |stage: LoadStage| progress(RunStage::Loading { tenant: &spec.name, tenant_idx, stage });
-    Ok(engine.load_with(tenant, &mut tell)?)
-}
-
 /// The first requests of a tenant, alone on the device: nothing is created after them, and they tell its solo latency.
-fn warm_up(tenant: Tenant, spec: &scenario::TenantSpec, options: &RunOptions, seed: u64) -> Result<Ready, RunError> {
-    let inputs = match &spec.inputs {
-        Some(folder) => {
-            inputs::from_folder(folder).map_err(|source| RunError::Inputs { tenant: spec.name.clone(), source })?
-        }
-        None => inputs::drawn(&tenant.inputs(), seed),
-    };
+fn warm_up(tenant: Tenant, inputs: Vec<HostTensor>, options: &RunOptions) -> Result<Ready, RunError> {
     // Inputs that do not fit are the scenario's mistake; a request that fails is its tenant's alone.
     let first = tenant.infer(inputs.clone())?;
     let alone = alone(&tenant, &inputs, first, options);

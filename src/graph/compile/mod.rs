@@ -2,18 +2,20 @@
 
 mod layout;
 mod order;
+mod parts;
+mod piece;
 mod place;
 mod weights;
 
 use std::sync::Arc;
 
 use super::GraphError;
-use super::ir::{Access, Graph, Node, NodeKind, ValueId, ValueKind};
-use crate::hal::{BufferId, Device, HalError, Launch, Operation, Recording, TensorRef};
-use crate::kernel::{Elementwise, Io, KernelLaunch, Operand, Operator, Space};
-use crate::tensor::TenantId;
+use super::ir::{Graph, Node, NodeKind, ValueId, ValueKind};
+use crate::hal::{BufferId, Chain, Device, DeviceCaps, HalError, Launch, Operation, Recording, TensorRef};
+use crate::kernel::{CutAxis, Elementwise, Io, KernelLaunch, NoKernel, Operand, Operator, Space};
+use crate::tensor::{TenantId, View};
 use layout::{Home, Layouts, Work};
-use weights::Weights;
+use weights::{Placed, Weights};
 
 /// How much device memory a compiled model takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,17 +42,18 @@ pub struct Compiled {
 /// Plans memory, uploads weights and lowers every node for `device`.
 ///
 /// # Errors
-/// [`GraphError::Device`] when memory does not suffice; everything is freed then.
+/// [`GraphError::Activations`] when they are larger than the device binds at once, [`GraphError::Device`] when memory
+/// does not suffice; everything is freed then.
 pub fn compile(graph: &Graph, device: &mut dyn Device, tenant: TenantId) -> Result<Compiled, GraphError> {
     let mut buffers = Vec::new();
     let result = build(graph, device, tenant, &mut buffers);
     match result {
         Ok((recording, memory)) => Ok(Compiled { recording: Arc::new(recording), buffers, memory }),
-        Err(source) => {
+        Err(error) => {
             for buffer in buffers {
                 device.free(buffer);
             }
-            Err(GraphError::Device { model: graph.name.clone(), source })
+            Err(error)
         }
     }
 }
@@ -60,19 +63,23 @@ fn build(
     device: &mut dyn Device,
     tenant: TenantId,
     buffers: &mut Vec<BufferId>,
-) -> Result<(Recording, MemoryUse), HalError> {
+) -> Result<(Recording, MemoryUse), GraphError> {
+    let failed = |source: HalError| GraphError::Device { model: graph.name.clone(), source };
     let mut layouts = Layouts::of(graph);
     let work = layouts.work(graph);
     let plan = place::plan(&layouts, &work);
-    let weights = Weights::plan(graph, &work, device.caps().limits.binding_bytes_max, tenant)?;
-    let weight_buffers = weights.upload(graph, device, tenant, buffers)?;
-    let arena = device.alloc(tenant, plan.words * 4)?;
+    let (needed, limit) = (plan.words * 4, device.caps().limits.binding_bytes_max);
+    if needed > limit {
+        return Err(GraphError::Activations { model: graph.name.clone(), needed, limit });
+    }
+    let weights = Weights::plan(graph, &work, limit);
+    let weight_buffers = weights.upload(graph, device, tenant, buffers).map_err(failed)?;
+    let arena = device.alloc(tenant, needed).map_err(failed)?;
     buffers.push(arena);
-    let lowering =
-        Lowering { graph, layouts: &layouts, offsets: &plan.offsets, weights: &weights, weight_buffers, arena };
+    let lowering = Lowering { graph, layouts: &layouts, offsets: &plan.offsets, weight_buffers, arena };
     let mut operations = Vec::new();
-    for item in &work {
-        if let Some(operation) = lowering.operation(item, device) {
+    for (at, item) in work.iter().enumerate() {
+        if let Some(operation) = lowering.operation(item, weights.placed(at), device) {
             operations.push(operation);
         }
     }
@@ -92,7 +99,7 @@ fn build(
     };
     let memory = MemoryUse {
         weight_bytes: weights.bytes(),
-        arena_bytes: plan.words * 4,
+        arena_bytes: needed,
         arena_bytes_without_reuse: plan.words_without_reuse * 4,
     };
     Ok((recording, memory))
@@ -104,61 +111,42 @@ struct Lowering<'a> {
     layouts: &'a Layouts,
     /// First word of each root in the arena.
     offsets: &'a [u64],
-    weights: &'a Weights,
     weight_buffers: Vec<BufferId>,
     arena: BufferId,
 }
 
 impl Lowering<'_> {
     /// The operation of one piece of work; `None` where there is nothing to compute.
-    fn operation(&self, work: &Work, device: &dyn Device) -> Option<Operation> {
+    fn operation(&self, work: &Work, placed: &[Placed], device: &dyn Device) -> Option<Operation> {
         match work {
-            Work::Node { at, inputs, outputs } => self.node(&self.graph.nodes[*at], *at, inputs, outputs, device),
-            Work::Copy { name, from, to, value } => self.copy(name, from, to, *value, device),
+            Work::Node { at, inputs, outputs } => {
+                self.node(&self.graph.nodes[*at], Operands { inputs, outputs, placed }, device)
+            }
+            Work::Copy { name, from, to, value } => self.copy(name, [from, to], *value, placed, device),
         }
     }
 
-    fn node(
-        &self,
-        node: &Node,
-        at: usize,
-        inputs: &[Home],
-        outputs: &[Home],
-        device: &dyn Device,
-    ) -> Option<Operation> {
+    fn node(&self, node: &Node, operands: Operands, device: &dyn Device) -> Option<Operation> {
         if node.outputs.iter().all(|o| self.graph.value(o.value).shape.contains(&0)) {
             return None;
         }
         let operator = node.kind.operator();
-        let segment = self.weights.segment_of(at);
-        let operands: Vec<Operand> =
-            inputs.iter().zip(&node.inputs).map(|(h, a)| self.operand(h, a, segment)).collect();
-        let results: Vec<Operand> =
-            outputs.iter().zip(&node.outputs).map(|(h, a)| self.operand(h, a, segment)).collect();
-        let io = Io { inputs: &operands, outputs: &results };
-        let (launches, reason) = match (operator, &node.kind) {
-            (Some(_), _) if segment.is_none() => {
-                (Vec::new(), Some("its weights are larger than the device binds at once".to_string()))
-            }
-            (Some(operator), _) => match operator.lower(device.caps(), io) {
-                Ok(launches) => (launches, None),
-                Err(no) => (Vec::new(), Some(no.0)),
-            },
-            (None, NodeKind::Cpu(reason)) => (Vec::new(), Some(reason.clone())),
-            (None, _) => (Vec::new(), Some("it has no kernel".to_string())),
+        let lowered = match (operator, &node.kind) {
+            (Some(operator), _) => self.launches(operator, operands, device.caps()),
+            (None, NodeKind::Cpu(reason)) => Err(NoKernel(reason.clone())),
+            (None, _) => Err(NoKernel("it has no kernel".into())),
         };
-        let tensors = |values: &mut dyn Iterator<Item = ValueId>| values.map(|v| self.tensor(v)).collect::<Vec<_>>();
-        let reads = tensors(&mut node.host_inputs.iter().copied());
-        let writes: Vec<TensorRef> =
-            node.outputs.iter().zip(outputs).map(|(access, _)| self.tensor(access.value)).collect();
-        let bytes = operands.iter().chain(&results).map(|o| o.view.volume() as u64 * 4).sum();
+        let (launches, reason) = or_reason(lowered);
+        let reads = node.host_inputs.iter().map(|&v| self.tensor(v)).collect();
+        let writes = node.outputs.iter().map(|access| self.tensor(access.value)).collect();
+        let bytes = operands.inputs.iter().chain(operands.outputs).map(|home| home.view.volume() as u64 * 4).sum();
         Some(Operation {
             name: node.name.clone(),
             kind: operator.map_or_else(|| "cpu".into(), Operator::kind),
             inputs: reads,
             outputs: writes,
             deps: Vec::new(),
-            launches: launches.into_iter().map(|l| self.launch(l, segment)).collect(),
+            launches,
             host: Arc::new(node.host.clone()),
             flops: operator.map_or(0, Operator::flops),
             bytes,
@@ -166,43 +154,40 @@ impl Lowering<'_> {
         })
     }
 
-    /// A copy that a layout forces: an elementwise kernel without steps.
-    fn copy(&self, name: &str, from: &Home, to: &Home, value: ValueId, device: &dyn Device) -> Option<Operation> {
-        let value = self.graph.value(value);
+    /// A copy that a layout forces.
+    fn copy(
+        &self,
+        name: &str,
+        [from, to]: [&Home; 2],
+        value: ValueId,
+        placed: &[Placed],
+        device: &dyn Device,
+    ) -> Option<Operation> {
         if from.view.volume() == 0 {
             return None;
         }
-        let dtype = value.dtype;
-        let operator = Elementwise {
-            chain: crate::hal::Chain::default(),
-            scalars: Vec::new(),
-            shape: from.view.shape.clone(),
-            dtype,
+        let dtype = from.dtype;
+        let operands = Operands { inputs: std::slice::from_ref(from), outputs: std::slice::from_ref(to), placed };
+        let lowered = match dtype.device_word() {
+            None => Err(NoKernel(format!("element type {dtype} is not held on devices"))),
+            Some(_) => self.launches(&copying(from), operands, device.caps()),
         };
-        let segment = self.weights.copy_segment(from);
-        let place = |home: &Home| Operand { space: space(home), view: self.absolute(home, segment), dtype };
-        let (source, target) = (place(from), place(to));
-        let io = Io { inputs: std::slice::from_ref(&source), outputs: std::slice::from_ref(&target) };
-        let (launches, reason) = match dtype.device_word() {
-            None => (Vec::new(), Some(format!("element type {dtype} is not held on devices"))),
-            Some(_) => match operator.lower(device.caps(), io) {
-                Ok(launches) => (launches, None),
-                Err(no) => (Vec::new(), Some(no.0)),
-            },
+        let (launches, reason) = or_reason(lowered);
+        let constant = match &self.graph.value(value).kind {
+            ValueKind::Constant(constant) if from.constant.is_some() => Some(constant),
+            _ => None,
         };
-        let dynamic = source.space == Space::Arena;
-        let host = match &value.kind {
-            ValueKind::Constant(constant) if !dynamic => layout::constant_program(&constant.gathered(&from.view)),
-            _ => super::host::HostProgram::answer(super::host::Source::Input(0)),
+        let host = match constant {
+            Some(constant) => layout::constant_program(&constant.gathered(&from.view)),
+            None => super::host::HostProgram::answer(super::host::Source::Input(0)),
         };
-        let tensor = |o: &Operand| TensorRef { buffer: self.arena, view: o.view.clone(), dtype };
         Some(Operation {
             name: name.into(),
             kind: "copy".into(),
-            inputs: if dynamic { vec![tensor(&source)] } else { Vec::new() },
-            outputs: vec![tensor(&target)],
+            inputs: if constant.is_none() { vec![self.tensor_at(from)] } else { Vec::new() },
+            outputs: vec![self.tensor_at(to)],
             deps: Vec::new(),
-            launches: launches.into_iter().map(|l| self.launch(l, Some(segment))).collect(),
+            launches,
             host: Arc::new(host),
             flops: 0,
             bytes: from.view.volume() as u64 * 8,
@@ -210,30 +195,65 @@ impl Lowering<'_> {
         })
     }
 
-    fn launch(&self, launch: KernelLaunch, segment: Option<usize>) -> Launch {
+    /// The launches of all parts of `operator`, in order.
+    fn launches(
+        &self,
+        operator: &dyn Operator,
+        operands: Operands,
+        caps: &DeviceCaps,
+    ) -> Result<Vec<Launch>, NoKernel> {
+        let Operands { inputs, outputs, placed } = operands;
+        if placed.is_empty() {
+            let limit = caps.limits.binding_bytes_max;
+            return Err(NoKernel(format!(
+                "its constants take more than the {limit} bytes that the device binds at once, and it cannot be divided"
+            )));
+        }
+        let divisions = operator.divisions();
+        let mut launches = Vec::new();
+        for Placed { part, segment, constants } in placed {
+            let division = part.as_ref().map(|(at, units)| (&divisions[*at], units));
+            let cut = |cut: Option<CutAxis>, view: View| match (cut, division) {
+                (Some(axis), Some((_, units))) => axis.slice(&view, units),
+                _ => view,
+            };
+            let input = |(k, home): (usize, &Home)| match &constants[k] {
+                Some(view) => Operand { space: Space::Weights, view: view.clone(), dtype: home.dtype },
+                None => {
+                    let view = cut(division.and_then(|(d, _)| d.input(k)), self.in_arena(home));
+                    Operand { space: Space::Arena, view, dtype: home.dtype }
+                }
+            };
+            let output = |home: &Home| {
+                let view = cut(division.and_then(|(d, _)| d.outputs), self.in_arena(home));
+                Operand { space: Space::Arena, view, dtype: home.dtype }
+            };
+            let inputs: Vec<Operand> = inputs.iter().enumerate().map(input).collect();
+            let outputs: Vec<Operand> = outputs.iter().map(output).collect();
+            let io = Io { inputs: &inputs, outputs: &outputs };
+            let made = match division {
+                Some((division, units)) => (division.part)(units.clone()).lower(caps, io)?,
+                None => operator.lower(caps, io)?,
+            };
+            launches.extend(made.into_iter().map(|launch| self.launch(launch, *segment)));
+        }
+        Ok(launches)
+    }
+
+    fn launch(&self, launch: KernelLaunch, segment: usize) -> Launch {
         Launch {
             kernel: launch.kernel,
             params: launch.params,
             tiles: launch.tiles,
             workers: launch.tiles,
             tile_iterations: launch.tile_iterations,
-            weights: self.weight_buffers[segment.unwrap_or(0)],
+            weights: self.weight_buffers[segment],
         }
     }
 
-    fn operand(&self, home: &Home, access: &Access, segment: Option<usize>) -> Operand {
-        let dtype = self.graph.value(access.value).dtype;
-        Operand { space: space(home), view: self.absolute(home, segment.unwrap_or(0)), dtype }
-    }
-
-    /// The view in words of its buffer.
-    fn absolute(&self, home: &Home, segment: usize) -> crate::tensor::View {
-        let mut view = home.view.clone();
-        view.offset += match home.constant {
-            Some(constant) => self.weights.offset(constant, segment),
-            None => self.offsets[home.root] as usize,
-        };
-        view
+    /// The view in words of the arena.
+    fn in_arena(&self, home: &Home) -> View {
+        View { offset: home.view.offset + self.offsets[home.root] as usize, ..home.view.clone() }
     }
 
     fn tensor(&self, id: ValueId) -> TensorRef {
@@ -241,10 +261,28 @@ impl Lowering<'_> {
     }
 
     fn tensor_at(&self, home: &Home) -> TensorRef {
-        TensorRef { buffer: self.arena, view: self.absolute(home, 0), dtype: home.dtype }
+        TensorRef { buffer: self.arena, view: self.in_arena(home), dtype: home.dtype }
     }
 }
 
-fn space(home: &Home) -> Space {
-    if home.constant.is_some() { Space::Weights } else { Space::Arena }
+/// What a node or a copy reads and writes.
+#[derive(Clone, Copy)]
+struct Operands<'a> {
+    inputs: &'a [Home],
+    outputs: &'a [Home],
+    /// The launches that compute it, and where they find constants.
+    placed: &'a [Placed],
+}
+
+/// Copies are elementwise kernels without steps.
+fn copying(from: &Home) -> Elementwise {
+    Elementwise { chain: Chain::default(), scalars: Vec::new(), shape: from.view.shape.clone(), dtype: from.dtype }
+}
+
+/// The launches, or why there are none.
+fn or_reason(lowered: Result<Vec<Launch>, NoKernel>) -> (Vec<Launch>, Option<String>) {
+    match lowered {
+        Ok(launches) => (launches, None),
+        Err(no) => (Vec::new(), Some(no.0)),
+    }
 }

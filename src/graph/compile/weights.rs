@@ -1,107 +1,105 @@
 //! Weights in as few read-only buffers as the device's binding limit allows: a launch binds one of them, so all
-//! constants of a node lie in one segment.
+//! constants of a launch lie in one segment. What each launch binds is decided in `parts.rs`; operators that are computed
+//! in parts are placed first, so that their small constants find room beside the pieces.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::ops::Range;
 
-use super::layout::{Home, Work};
-use crate::graph::ir::{Graph, ValueId, ValueKind};
+use super::copying;
+use super::layout::Work;
+use super::parts::{Binding, bindings};
+use super::piece::Piece;
+use crate::graph::ir::Graph;
 use crate::hal::{BufferId, Device, HalError, Region};
-use crate::tensor::{HostTensor, TenantId};
+use crate::tensor::{TenantId, View};
 
-/// Constants begin at multiples of this many words.
-const ALIGN_WORDS: u64 = 16;
+/// Pieces begin at multiples of this many words.
+pub(super) const ALIGN_WORDS: u64 = 16;
 /// Bytes uploaded at once.
 const UPLOAD_BYTES: usize = 16 << 20;
 
-/// Which constants lie where.
+/// Which pieces of constants lie where.
 #[derive(Debug)]
 pub(super) struct Weights {
     segments: Vec<Segment>,
-    /// Segment of each node that reads constants; `None` where they do not fit one.
-    of_node: HashMap<usize, Option<usize>>,
-    /// Segment of each constant that is copied by itself.
-    of_copy: HashMap<ValueId, usize>,
+    /// For each piece of work, the launches that compute it; none where its constants cannot be bound.
+    placed: Vec<Vec<Placed>>,
+}
+
+/// A launch's part of an operator, and where it finds the constants.
+#[derive(Debug)]
+pub(super) struct Placed {
+    /// Which of the operator's divisions and which units of it; `None` where the operator is computed whole.
+    pub(super) part: Option<(usize, Range<usize>)>,
+    /// The buffer.
+    pub(super) segment: usize,
+    /// For each input that is constant, its elements in words of the segment.
+    pub(super) constants: Vec<Option<View>>,
 }
 
 #[derive(Debug, Default)]
 struct Segment {
     words: u64,
-    offsets: HashMap<ValueId, u64>,
-    order: Vec<ValueId>,
+    offsets: HashMap<Piece, u64>,
+    order: Vec<Piece>,
 }
 
 impl Weights {
-    /// Packs constants in the order in which nodes read them.
-    pub(super) fn plan(graph: &Graph, work: &[Work], limit_bytes: u64, tenant: TenantId) -> Result<Weights, HalError> {
+    /// Packs the constants of all work.
+    pub(super) fn plan(graph: &Graph, work: &[Work], limit_bytes: u64) -> Weights {
         let limit = limit_bytes / 4;
+        let wanted: Vec<Vec<Binding>> = work.iter().map(|item| bindings_of(graph, item, limit)).collect();
+        let mut order: Vec<usize> = (0..work.len()).collect();
+        order.sort_by_key(|&at| wanted[at].len() <= 1);
         let mut weights =
-            Weights { segments: vec![Segment::default()], of_node: HashMap::new(), of_copy: HashMap::new() };
-        for item in work {
-            match item {
-                Work::Node { at, inputs, .. } => {
-                    if matches!(graph.nodes[*at].kind, crate::graph::ir::NodeKind::Cpu(_)) {
-                        continue;
-                    }
-                    let constants: Vec<ValueId> = inputs.iter().filter_map(|h| h.constant).collect();
-                    let segment = weights.find_segment(graph, &constants, limit);
-                    weights.of_node.insert(*at, segment);
-                }
-                Work::Copy { from, .. } => {
-                    if let Some(constant) = from.constant {
-                        let asked = words_of(graph, constant) * 4;
-                        let segment = weights
-                            .find_segment(graph, &[constant], limit)
-                            .ok_or(HalError::BufferTooLarge { tenant, asked, limit: limit_bytes })?;
-                        weights.of_copy.insert(constant, segment);
-                    }
-                }
-            }
+            Weights { segments: vec![Segment::default()], placed: work.iter().map(|_| Vec::new()).collect() };
+        for at in order {
+            weights.placed[at] = wanted[at].iter().map(|binding| weights.place(graph, binding, limit)).collect();
         }
-        Ok(weights)
+        weights
     }
 
-    /// A segment that holds all of `constants`: one that has them, else the last one that has room.
-    fn find_segment(&mut self, graph: &Graph, constants: &[ValueId], limit: u64) -> Option<usize> {
-        let holds = |s: &Segment| constants.iter().all(|c| s.offsets.contains_key(c));
-        if let Some(at) = self.segments.iter().position(holds) {
-            return Some(at);
-        }
-        let missing = |s: &Segment| -> u64 {
-            let mut new: Vec<ValueId> = constants.iter().copied().filter(|c| !s.offsets.contains_key(c)).collect();
-            new.sort_unstable();
-            new.dedup();
-            new.iter().map(|&c| words_of(graph, c).next_multiple_of(ALIGN_WORDS)).sum()
-        };
-        let last = self.segments.len() - 1;
-        if self.segments[last].words + missing(&self.segments[last]) > limit {
-            if missing(&Segment::default()) > limit {
-                return None;
+    /// Puts a binding's pieces into one segment.
+    fn place(&mut self, graph: &Graph, binding: &Binding, limit: u64) -> Placed {
+        let mut pieces: Vec<&Piece> = Vec::new();
+        for (piece, _) in binding.pieces.iter().flatten() {
+            if !pieces.contains(&piece) {
+                pieces.push(piece);
             }
-            self.segments.push(Segment::default());
         }
-        let at = self.segments.len() - 1;
+        let at = self.segment_for(graph, &pieces, limit);
         let segment = &mut self.segments[at];
-        for &constant in constants {
-            if !segment.offsets.contains_key(&constant) {
-                segment.offsets.insert(constant, segment.words);
-                segment.order.push(constant);
-                segment.words += words_of(graph, constant).next_multiple_of(ALIGN_WORDS);
-            }
+        for piece in pieces {
+            segment.add(graph, piece);
         }
-        Some(at)
+        let constants = binding.pieces.iter().map(|stored| {
+            let (piece, view) = stored.as_ref()?;
+            let offset = view.offset + segment.offsets[piece] as usize;
+            Some(View { offset, ..view.clone() })
+        });
+        Placed { constants: constants.collect(), part: binding.part.clone(), segment: at }
     }
 
-    pub(super) fn segment_of(&self, node: usize) -> Option<usize> {
-        self.of_node.get(&node).copied().unwrap_or(Some(0))
+    /// The first of the segments that have room for all of `pieces` and hold most of them; else a new one.
+    fn segment_for(&mut self, graph: &Graph, pieces: &[&Piece], limit: u64) -> usize {
+        let missing = |segment: &Segment| -> u64 {
+            let new = pieces.iter().filter(|p| !segment.offsets.contains_key(**p));
+            new.map(|p| p.words(graph).next_multiple_of(ALIGN_WORDS)).sum()
+        };
+        let fitting = self.segments.iter().enumerate().filter_map(|(at, segment)| {
+            let more = missing(segment);
+            (more == 0 || segment.words + more <= limit).then_some((more, at))
+        });
+        if let Some((_, at)) = fitting.min() {
+            return at;
+        }
+        self.segments.push(Segment::default());
+        self.segments.len() - 1
     }
 
-    pub(super) fn copy_segment(&self, from: &Home) -> usize {
-        from.constant.and_then(|c| self.of_copy.get(&c).copied()).unwrap_or(0)
-    }
-
-    pub(super) fn offset(&self, constant: ValueId, segment: usize) -> usize {
-        self.segments[segment].offsets.get(&constant).copied().unwrap_or(0) as usize
+    /// The launches that compute the piece of work at this position; none where its constants cannot be bound.
+    pub(super) fn placed(&self, at: usize) -> &[Placed] {
+        &self.placed[at]
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -121,9 +119,9 @@ impl Weights {
             let buffer = device.alloc(tenant, segment.words.max(1) * 4)?;
             buffers.push(buffer);
             made.push(buffer);
-            for constant in &segment.order {
-                let words = device_words(&tensor_of(graph, *constant));
-                let mut at = segment.offsets[constant] * 4;
+            for piece in &segment.order {
+                let words = piece.contents(graph);
+                let mut at = segment.offsets[piece] * 4;
                 for chunk in bytemuck::cast_slice::<u32, u8>(&words).chunks(UPLOAD_BYTES) {
                     let bytes = chunk.len() as u64;
                     device.write(Region { buffer, offset: at, bytes }, chunk)?;
@@ -135,26 +133,24 @@ impl Weights {
     }
 }
 
-fn tensor_of(graph: &Graph, id: ValueId) -> Arc<HostTensor> {
-    match &graph.value(id).kind {
-        ValueKind::Constant(tensor) => tensor.clone(),
-        _ => Arc::new(HostTensor::zeros(crate::tensor::DType::F32, &[0])),
+impl Segment {
+    fn add(&mut self, graph: &Graph, piece: &Piece) {
+        if !self.offsets.contains_key(piece) {
+            self.offsets.insert(piece.clone(), self.words);
+            self.order.push(piece.clone());
+            self.words += piece.words(graph).next_multiple_of(ALIGN_WORDS);
+        }
     }
 }
 
-fn words_of(graph: &Graph, id: ValueId) -> u64 {
-    let value = graph.value(id);
-    match value.dtype.device_word() {
-        Some(_) => value.shape.iter().product::<usize>() as u64,
-        None => (value.shape.iter().product::<usize>() * value.dtype.size()).div_ceil(4) as u64,
+/// What the launches of a piece of work bind; none where no kernel computes it.
+fn bindings_of(graph: &Graph, item: &Work, limit: u64) -> Vec<Binding> {
+    match item {
+        Work::Node { at, inputs, .. } => {
+            let operator = graph.nodes[*at].kind.operator();
+            operator.map_or_else(Vec::new, |operator| bindings(graph, operator, inputs, limit))
+        }
+        Work::Copy { from, .. } if from.dtype.device_word().is_none() => Vec::new(),
+        Work::Copy { from, .. } => bindings(graph, &copying(from), std::slice::from_ref(from), limit),
     }
-}
-
-/// The tensor's words; types that devices do not hold, and integers beyond 32 bits, lie there as raw bytes for the CPU.
-fn device_words(tensor: &HostTensor) -> Vec<u32> {
-    tensor.to_device_words().unwrap_or_else(|_| {
-        let mut bytes = tensor.bytes().to_vec();
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytemuck::pod_collect_to_vec(&bytes)
-    })
 }

@@ -6,7 +6,7 @@ use tract_onnx::pb::{GraphProto, ModelProto, TensorProto, ValueInfoProto};
 use tract_onnx::pb::{tensor_shape_proto::dimension::Value as DimValue, type_proto::Value as TypeValue};
 
 use crate::graph::{GraphError, LoadOptions};
-use crate::tensor::{DType, HostTensor, volume};
+use crate::tensor::{DType, HostTensor, show_shape, volume};
 
 /// Elements of one input at most.
 const VOLUME_MAX: usize = 1 << 31;
@@ -43,6 +43,26 @@ pub(super) fn names(model: &ModelProto) -> Vec<String> {
     free_inputs(graph).iter().map(|i| i.name.clone()).collect()
 }
 
+/// Whether `values` are of the number, types and shapes that the inputs declare.
+pub(super) fn check_values(model: &ModelProto, name: &str, values: &[HostTensor]) -> Result<(), GraphError> {
+    let declared = free_inputs(model.graph.as_ref().expect("checked before"));
+    if declared.len() != values.len() {
+        return Err(GraphError::ValueCount { model: name.into(), inputs: names(model), found: values.len() });
+    }
+    for (position, (info, value)) in declared.iter().zip(values).enumerate() {
+        let found = format!("{} {}", value.dtype(), show_shape(value.shape()));
+        let dims = declared_shape(info);
+        // Types that cannot be held are complained about where inputs are typed.
+        let dtype = declared_dtype(info).unwrap_or(value.dtype());
+        if dtype != value.dtype() || dims.as_ref().is_some_and(|dims| !fits(dims, value.shape())) {
+            let dims = dims.as_deref().map_or_else(|| "of any shape".into(), show);
+            let what = format!("it is declared {dtype} {dims}, {found} was given");
+            return Err(GraphError::Value { model: name.into(), input: info.name.clone(), position, what });
+        }
+    }
+    Ok(())
+}
+
 fn free_inputs(graph: &GraphProto) -> Vec<&ValueInfoProto> {
     graph.input.iter().filter(|i| !graph.initializer.iter().any(|t| t.name == i.name)).collect()
 }
@@ -73,6 +93,11 @@ enum Dim {
     Unnamed,
 }
 
+fn fits(declared: &[Dim], shape: &[usize]) -> bool {
+    declared.len() == shape.len()
+        && declared.iter().zip(shape).all(|(d, &s)| !matches!(d, Dim::Fixed(fixed) if *fixed != s))
+}
+
 fn declared_shape(info: &ValueInfoProto) -> Option<Vec<Dim>> {
     let Some(TypeValue::TensorType(tensor)) = &info.r#type.as_ref()?.value else {
         return None;
@@ -91,13 +116,9 @@ fn input(info: &ValueInfoProto, model: &str, options: &LoadOptions) -> Result<In
     let dtype = declared_dtype(info).map_err(|what| complain(format!("input {name:?}: {what}")))?;
     let declared = declared_shape(info);
     if let Some(shape) = options.shapes.get(&name) {
-        if let Some(declared) = &declared {
-            let fits = declared.len() == shape.len()
-                && declared.iter().zip(shape).all(|(d, &s)| !matches!(d, Dim::Fixed(f) if *f != s));
-            if !fits {
-                let declared = show(declared);
-                return Err(complain(format!("input {name:?} is declared {declared}, the shape {shape:?} was given")));
-            }
+        if let Some(declared) = declared.as_ref().filter(|declared| !fits(declared, shape)) {
+            let declared = show(declared);
+            return Err(complain(format!("input {name:?} is declared {declared}, the shape {shape:?} was given")));
         }
         return sized(name, dtype, shape.clone(), model);
     }

@@ -16,6 +16,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::InferenceFact;
 
 use super::{Graph, GraphError, LoadOptions, fuse};
+use crate::tensor::HostTensor;
 
 /// Bytes of a model file at most: protocol buffers end at 2 GiB.
 pub const FILE_BYTES_MAX: u64 = 2 << 30;
@@ -116,12 +117,10 @@ fn guarded<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T, String> {
     }
 }
 
-/// Names of the inputs that a model's file declares, in order, without initialisers.
-///
-/// # Errors
-/// [`GraphError::File`].
-pub fn input_names(path: &Path) -> Result<Vec<String>, GraphError> {
-    Ok(bind::names(&read(path)?))
+/// The names of a model's inputs, in order, if `values` are of their number, types and shapes.
+pub(super) fn fitting_names(model: &ModelProto, name: &str, values: &[HostTensor]) -> Result<Vec<String>, GraphError> {
+    bind::check_values(model, name, values)?;
+    Ok(bind::names(model))
 }
 
 fn output_names(model: &ModelProto) -> Vec<String> {
