@@ -139,6 +139,11 @@ impl Driving {
         }
     }
 
+    /// Lets no request come that is due at `now` or later.
+    pub(in crate::engine) fn end_arrivals(&mut self, now: Nanos) {
+        self.until = Some(self.until.map_or(now, |until| until.min(now)));
+    }
+
     /// When something happens next without anybody's doing.
     pub(in crate::engine) fn next_timer(&self) -> Option<Nanos> {
         let due = self.clients.iter().filter_map(|c| c.next_due(self.until)).min();

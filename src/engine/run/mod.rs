@@ -3,6 +3,7 @@
 pub(super) mod drive;
 pub mod inputs;
 
+use std::ops::ControlFlow;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
@@ -79,6 +80,30 @@ pub enum RunStage<'a> {
     },
 }
 
+/// Looks on while a scenario runs, on the thread that runs it.
+pub trait Watch {
+    /// What the run is doing now.
+    fn stage(&mut self, stage: RunStage);
+
+    /// Called after each load and warm-up, every tenth of a second while requests come, and once at the end. `engine` tells
+    /// how things are, [`Engine::timeline_since`] what happened. With `Break` no further request comes and the run ends as
+    /// if its time was over; between loads it ends at once.
+    fn look(&mut self, engine: &Engine) -> ControlFlow<()>;
+}
+
+/// Tells of stages only.
+struct Progress<'a>(&'a mut dyn FnMut(RunStage));
+
+impl Watch for Progress<'_> {
+    fn stage(&mut self, stage: RunStage) {
+        self.0(stage);
+    }
+
+    fn look(&mut self, _: &Engine) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
 /// The outcome of a run.
 #[derive(Clone, Debug)]
 pub struct RunReport {
@@ -131,6 +156,9 @@ pub enum RunError {
     /// The engine ended while it ran.
     #[error(transparent)]
     EngineGone(#[from] EngineGone),
+    /// Whoever looked on ended it before requests came.
+    #[error("the run was stopped while its tenants were loaded")]
+    Stopped,
 }
 
 /// A tenant that was loaded and ran alone.
@@ -150,6 +178,14 @@ pub fn scenario(
     options: &RunOptions,
     progress: &mut dyn FnMut(RunStage),
 ) -> Result<RunReport, RunError> {
+    watched(scenario, options, &mut Progress(progress))
+}
+
+/// Runs `scenario` while `watch` looks on.
+///
+/// # Errors
+/// As [`scenario()`], and [`RunError::Stopped`].
+pub fn watched(scenario: &Scenario, options: &RunOptions, watch: &mut dyn Watch) -> Result<RunReport, RunError> {
     let seed = options.seed.unwrap_or(scenario.seed);
     let policy = options.policy.as_ref().unwrap_or(&scenario.policy);
     let mut builder = Engine::builder()
@@ -162,13 +198,17 @@ pub fn scenario(
     let engine = builder.start()?;
     let mut ready = Vec::new();
     for (at, spec) in scenario.tenants.iter().enumerate() {
-        let tenant = load(&engine, spec, options, at, progress)?;
-        progress(RunStage::WarmingUp { tenant: &spec.name });
+        let tenant = load(&engine, spec, options, at, watch)?;
+        look(&engine, watch)?;
+        watch.stage(RunStage::WarmingUp { tenant: &spec.name });
         ready.push(warm_up(tenant, spec, options, seed, at as u32)?);
+        look(&engine, watch)?;
     }
     let before = engine.stats()?.counters;
-    let report = drive(&engine, scenario, &ready, options, seed, progress)?;
+    let report = drive(&engine, scenario, &ready, options, seed, watch)?;
     let after = engine.stats()?.counters;
+    // It is over either way.
+    let _ = watch.look(&engine);
     let timeline = engine.timeline()?.map(|mut timeline| {
         let path = scenario.origin.display().to_string();
         timeline.info.seed = seed;
@@ -199,12 +239,20 @@ pub fn scenario(
     Ok(RunReport { metrics, timeline, counters: [before, after] })
 }
 
+/// Lets the watcher look before requests come.
+fn look(engine: &Engine, watch: &mut dyn Watch) -> Result<(), RunError> {
+    match watch.look(engine) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(RunError::Stopped),
+    }
+}
+
 fn load(
     engine: &Engine,
     spec: &scenario::TenantSpec,
     options: &RunOptions,
     tenant_idx: usize,
-    progress: &mut dyn FnMut(RunStage),
+    watch: &mut dyn Watch,
 ) -> Result<Tenant, RunError> {
     let model = match &spec.model {
         ModelRef::File(path) => ModelSource::File(path.clone()),
@@ -225,7 +273,7 @@ fn load(
         share: Share::FULL,
         queue_max: options.queue_max.max(spec.arrival.concurrency().unwrap_or(0) as usize),
     };
-    let mut tell = |stage: LoadStage| progress(RunStage::Loading { tenant: &spec.name, tenant_idx, stage });
+    let mut tell = |stage: LoadStage| watch.stage(RunStage::Loading { tenant: &spec.name, tenant_idx, stage });
     Ok(engine.load_with(tenant, &mut tell)?)
 }
 
@@ -272,7 +320,7 @@ fn drive(
     ready: &[Ready],
     options: &RunOptions,
     seed: u64,
-    progress: &mut dyn FnMut(RunStage),
+    watch: &mut dyn Watch,
 ) -> Result<DriveReport, RunError> {
     let mut sources = Vec::new();
     for ((tenant_idx, spec), ready) in (0..).zip(&scenario.tenants).zip(ready) {
@@ -296,7 +344,12 @@ fn drive(
     loop {
         match report.recv_timeout(Duration::from_millis(100)) {
             Ok(report) => return Ok(report),
-            Err(RecvTimeoutError::Timeout) => progress(RunStage::Running { elapsed: engine.now().since(start) }),
+            Err(RecvTimeoutError::Timeout) => {
+                watch.stage(RunStage::Running { elapsed: engine.now().since(start) });
+                if watch.look(engine).is_break() {
+                    engine.send(Command::EndDrive)?;
+                }
+            }
             Err(RecvTimeoutError::Disconnected) => return Err(EngineGone.into()),
         }
     }

@@ -1,0 +1,101 @@
+//! What lanes paint with: coloured rectangles in one mesh, edges on whole pixels, and labels on top.
+//!
+//! Whole pixels make edges crisp, and the picture the same from every rasteriser. One mesh for all lanes costs a third of
+//! a shape per bar.
+
+use eframe::egui::emath::GuiRounding;
+use eframe::egui::{Color32, Mesh, Painter, Pos2, Rect, Shape, Ui, pos2};
+use eframe::egui::{FontId, epaint::Vertex};
+
+use crate::theme::Theme;
+
+/// Labels of one frame; more could not be read.
+const LABELS_MAX: usize = 400;
+
+/// Narrower bars get no label, in points.
+const LABEL_PT_MIN: f32 = 28.0;
+
+/// Collects what is painted within a rectangle.
+pub struct Brush<'a> {
+    /// The colours.
+    pub theme: &'a Theme,
+    painter: Painter,
+    mesh: Mesh,
+    labels: Vec<Label>,
+    pixels_per_point: f32,
+}
+
+struct Label {
+    clip: Rect,
+    text: String,
+    color: Color32,
+}
+
+impl<'a> Brush<'a> {
+    /// For what is inside `clip`.
+    pub fn new(ui: &Ui, clip: Rect, theme: &'a Theme) -> Brush<'a> {
+        let painter = ui.painter_at(clip);
+        Brush { theme, painter, mesh: Mesh::default(), labels: Vec::new(), pixels_per_point: ui.pixels_per_point() }
+    }
+
+    /// Pixels in a point.
+    pub fn pixels_per_point(&self) -> f32 {
+        self.pixels_per_point
+    }
+
+    /// The rectangle that is painted in.
+    pub fn clip(&self) -> Rect {
+        self.painter.clip_rect()
+    }
+
+    /// A filled rectangle, at least one pixel wide.
+    pub fn bar(&mut self, rect: Rect, color: Color32) {
+        let mut rect = rect.round_to_pixels(self.pixels_per_point);
+        rect.max.x = rect.max.x.max(rect.min.x + 1.0 / self.pixels_per_point);
+        self.mesh.add_colored_rect(rect.intersect(self.clip()), color);
+    }
+
+    /// The outline of a rectangle, `width` points wide, inside it.
+    pub fn outline(&mut self, rect: Rect, width: f32, color: Color32) {
+        let inner =
+            Rect::from_min_max(pos2(rect.min.x + width, rect.min.y + width), pos2(rect.max.x - width, rect.max.y));
+        self.bar(Rect::from_min_max(rect.min, pos2(rect.max.x, inner.min.y)), color);
+        self.bar(Rect::from_min_max(pos2(rect.min.x, rect.max.y - width), rect.max), color);
+        self.bar(Rect::from_min_max(rect.min, pos2(inner.min.x, rect.max.y)), color);
+        self.bar(Rect::from_min_max(pos2(inner.max.x, rect.min.y), rect.max), color);
+    }
+
+    /// A triangle that stands on its point at `tip`, `size` points high.
+    pub fn flag(&mut self, tip: Pos2, size: f32, color: Color32) {
+        let tip = tip.round_to_pixels(self.pixels_per_point);
+        if !self.clip().expand(size).contains(tip) {
+            return;
+        }
+        let first = self.mesh.vertices.len() as u32;
+        for pos in [tip, tip + (size * 0.6, -size).into(), tip + (-size * 0.6, -size).into()] {
+            self.mesh.vertices.push(Vertex { pos, uv: eframe::egui::epaint::WHITE_UV, color });
+        }
+        self.mesh.add_triangle(first, first + 1, first + 2);
+    }
+
+    /// Text on a bar, cut at its edges; nothing where the bar is too narrow to read it.
+    pub fn label(&mut self, bar: Rect, text: impl FnOnce() -> String, on: Color32) {
+        if bar.width() >= LABEL_PT_MIN && self.labels.len() < LABELS_MAX {
+            self.labels.push(Label { clip: bar, text: text(), color: self.theme.text_on(on) });
+        }
+    }
+
+    /// Hands everything to the painter.
+    pub fn paint(self) {
+        self.painter.add(Shape::mesh(self.mesh));
+        for label in self.labels {
+            let painter = self.painter.with_clip_rect(self.painter.clip_rect().intersect(label.clip));
+            let font = FontId::proportional((label.clip.height() - 5.0).clamp(8.0, 12.0));
+            let galley = painter.layout_no_wrap(label.text, font, label.color);
+            // Names that would be cut say more at their beginning.
+            let left = (label.clip.center().x - galley.size().x / 2.0).max(label.clip.left() + 3.0);
+            let top = label.clip.center().y - galley.size().y / 2.0;
+            painter.galley(pos2(left, top).round_to_pixels(self.pixels_per_point), galley, label.color);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! A lane of work: what ran on a device's queue or on a thread of the host, coloured by tenant.
+
+use cotenant::tensor::Nanos;
+use cotenant::timeline::TrackKind;
+use eframe::egui::{Rect, pos2};
+
+use super::brush::Brush;
+use super::lane::{Focus, Lane, Rows};
+use super::pieces::pieces;
+use super::time_scale::TimeScale;
+use crate::format;
+use crate::trace::summary::Class;
+use crate::trace::track::TrackBars;
+use crate::trace::{BarRef, Trace};
+
+/// See the [module](self).
+pub struct WorkLane<'a> {
+    /// Where names and tenants are.
+    pub trace: &'a Trace,
+    /// The track's number.
+    pub number: u32,
+    /// What is shown.
+    pub bars: &'a TrackBars,
+    /// What it is painted for.
+    pub focus: Focus,
+    /// All rows are shown.
+    pub unfolded: bool,
+}
+
+impl WorkLane<'_> {
+    fn rows(&self) -> Rows {
+        Rows { n: self.bars.rows.len(), folded_max: 3, unfolded: self.unfolded, above_pt: 3.0, bar_pt: 24.0 }
+    }
+
+    /// True when the class, which is a tenant here, is not looked at.
+    fn dims(&self, class: Class) -> bool {
+        self.focus.dims((class.0 as usize).checked_sub(1))
+    }
+}
+
+impl Lane for WorkLane<'_> {
+    fn track(&self) -> u32 {
+        self.number
+    }
+
+    fn title(&self) -> &str {
+        match self.bars.track.kind {
+            TrackKind::Lane => &self.bars.track.group,
+            _ => &self.bars.track.name,
+        }
+    }
+
+    fn note(&self) -> String {
+        match self.bars.track.kind {
+            TrackKind::Lane => {
+                let busy = self.trace.utilization(self.bars);
+                let busy = busy.map_or(String::new(), |_| format!(", busy {}", format::percent(busy)));
+                format!("{}{busy}", self.bars.track.name)
+            }
+            _ => self.bars.track.group.clone(),
+        }
+    }
+
+    fn height_pt(&self) -> f32 {
+        self.rows().height_pt()
+    }
+
+    fn rows_hidden(&self) -> usize {
+        self.rows().hidden()
+    }
+
+    fn paint(&self, top: f32, scale: &TimeScale, brush: &mut Brush) {
+        let rows = self.rows();
+        let mut out = Vec::new();
+        for (number, row) in self.bars.rows.iter().enumerate().take(rows.shown()) {
+            let y = rows.top(top, number);
+            pieces(row, scale, brush.pixels_per_point(), &mut out);
+            for piece in &out {
+                let rect = Rect::from_min_max(pos2(piece.x0, y), pos2(piece.x1, y + rows.bar_pt));
+                let mut color = brush.theme.of_lane_class(piece.class);
+                if self.dims(piece.class) {
+                    color = brush.theme.dimmed(color);
+                }
+                brush.bar(rect, brush.theme.shade(color, piece.busy));
+                let Some(bar) = piece.bar.and_then(|index| row.bars().get(index)) else { continue };
+                if rect.width() > 4.0 {
+                    // Neighbours of one tenant would run into each other.
+                    let edge = Rect::from_min_max(pos2(rect.right() - 1.0, rect.top()), rect.max);
+                    brush.bar(edge, brush.theme.dimmed(color));
+                }
+                brush.label(rect, || self.trace.name(bar.span.name).to_string(), color);
+                if self.focus.request.is_some() && bar.span.args.request == self.focus.request {
+                    let line = Rect::from_min_max(pos2(rect.left(), rect.bottom() - 3.0), rect.max);
+                    brush.bar(line, brush.theme.selected);
+                }
+            }
+        }
+    }
+
+    fn hit(&self, below_top: f32, at: Nanos, slack: Nanos) -> Option<BarRef> {
+        self.rows().hit(self.number, self.bars, below_top, at, slack)
+    }
+
+    fn place(&self, bar: BarRef, top: f32, scale: &TimeScale) -> Option<Rect> {
+        self.rows().place(self.number, self.bars, bar, top, scale)
+    }
+}
