@@ -1,7 +1,7 @@
 //! The tenants with their colours and figures, and what else the colours mean.
 
 use cotenant::timeline::metrics::TenantMetrics;
-use eframe::egui::{Grid, Rect, RichText, ScrollArea, Sense, Ui, vec2};
+use eframe::egui::{Align, Grid, Layout, Rect, Response, RichText, ScrollArea, Sense, Ui, vec2};
 
 use crate::command::Command;
 use crate::format;
@@ -21,6 +21,18 @@ const COLUMNS: [(&str, &str); 10] = [
     ("Lost", "Requests that were rejected or failed"),
     ("Device", "Share of the measured time in which this tenant's work was on the device"),
 ];
+
+/// Columns at the left that hold words.
+const TEXT_COLUMNS: usize = 2;
+
+/// Width of a column of numbers, in points.
+const NUMBER_PT: f32 = 56.0;
+
+/// Height of a row, in points.
+const ROW_PT: f32 = 18.0;
+
+/// A promise that is kept less often than this is shown in the warning colour.
+const SLO_KEPT: f64 = 0.99;
 
 /// The table; it remembers the figures, because percentiles are too dear for every frame.
 #[derive(Debug, Default)]
@@ -51,8 +63,10 @@ fn show(
     let theme = Theme::of(ui.visuals());
     ScrollArea::both().id_salt("tenants").auto_shrink([false, false]).show(ui, |ui| {
         Grid::new("tenants").striped(true).spacing(vec2(18.0, 5.0)).show(ui, |ui| {
-            for (name, meaning) in COLUMNS {
-                ui.label(RichText::new(name).color(theme.faint)).on_hover_text(meaning);
+            for (at, (name, meaning)) in COLUMNS.into_iter().enumerate() {
+                let text = RichText::new(name).color(theme.faint);
+                let head = if at < TEXT_COLUMNS { ui.label(text) } else { number(ui, text) };
+                head.on_hover_text(meaning);
             }
             ui.end_row();
             for (slot, figures) in figures.iter().enumerate() {
@@ -83,19 +97,28 @@ fn row(
     });
     let promise = tenant.promise.as_ref();
     ui.label(promise.map_or("–", |promise| &promise.model));
-    ui.label(format::count(metrics.requests));
-    ui.label(format!("{:.1}", metrics.throughput_rps));
-    ui.label(format::ms(metrics.latency_ms.p50));
-    ui.label(format::ms(metrics.latency_ms.p99));
-    ui.label(promise.map_or("–".into(), |promise| format!("{:.0}", promise.slo.as_ms())));
     let attainment = tenant.attainment(metrics);
-    let text = RichText::new(format::percent(attainment));
-    ui.label(if attainment.is_some_and(|share| share < 0.99) { text.color(theme.alarm) } else { text });
     let lost = metrics.rejected + metrics.failed;
-    let text = RichText::new(format::count(lost));
-    ui.label(if lost > 0 { text.color(theme.alarm) } else { text });
     let device = (elapsed.0 > 0).then(|| tenant.device_time.0 as f64 / elapsed.0 as f64);
-    ui.label(format::percent(device));
+    let broken = attainment.is_some_and(|share| share < SLO_KEPT);
+    for (text, alarming) in [
+        (format::count(metrics.requests), false),
+        (format!("{:.1}", metrics.throughput_rps), false),
+        (format::ms(metrics.latency_ms.p50), false),
+        (format::ms(metrics.latency_ms.p99), false),
+        (promise.map_or("–".into(), |promise| format!("{:.0}", promise.slo.as_ms())), false),
+        (format::percent(attainment), broken),
+        (format::count(lost), lost > 0),
+        (format::percent(device), false),
+    ] {
+        let text = RichText::new(text).color(if alarming { theme.alarm } else { theme.text });
+        number(ui, text);
+    }
+}
+
+/// Numbers end where their column's head ends.
+fn number(ui: &mut Ui, text: RichText) -> Response {
+    ui.allocate_ui_with_layout(vec2(NUMBER_PT, ROW_PT), Layout::right_to_left(Align::Center), |ui| ui.label(text)).inner
 }
 
 /// A small picture of colours.

@@ -55,6 +55,14 @@ impl<'a> Brush<'a> {
         self.mesh.add_colored_rect(rect.intersect(self.clip()), color);
     }
 
+    /// A vertical line, one pixel wide.
+    pub fn line(&mut self, x: f32, color: Color32) {
+        let clip = self.clip();
+        if clip.x_range().contains(x) {
+            self.bar(Rect::from_x_y_ranges(x..=x, clip.y_range()), color);
+        }
+    }
+
     /// The outline of a rectangle, `width` points wide, inside it.
     pub fn outline(&mut self, rect: Rect, width: f32, color: Color32) {
         let inner =

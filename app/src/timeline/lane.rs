@@ -90,6 +90,9 @@ pub struct Rows {
 /// Free space between rows, in points.
 const GAP_PT: f32 = 2.0;
 
+/// Room for a lane's name and note, in points.
+const LANE_PT_MIN: f32 = 29.0;
+
 impl Rows {
     /// Rows that are shown, at least one.
     pub fn shown(&self) -> usize {
@@ -103,7 +106,7 @@ impl Rows {
 
     /// Of all of them, in points.
     pub fn height_pt(&self) -> f32 {
-        self.above_pt + self.shown() as f32 * (self.bar_pt + GAP_PT)
+        (self.above_pt + self.shown() as f32 * (self.bar_pt + GAP_PT)).max(LANE_PT_MIN)
     }
 
     /// The upper edge of a row.

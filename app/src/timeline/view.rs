@@ -3,14 +3,16 @@
 use std::collections::HashSet;
 
 use cotenant::tensor::Nanos;
+use eframe::egui::text::{LayoutJob, TextWrapping};
 use eframe::egui::{
-    Align2, EventFilter, FontId, Id, Rect, Response, Role, Sense, Tooltip, Ui, Vec2, WidgetInfo, pos2, vec2,
+    Align2, Color32, EventFilter, FontId, Id, Painter, Pos2, Rect, Response, Role, Sense, Tooltip, Ui, Vec2,
+    WidgetInfo, pos2, vec2,
 };
 
 use super::brush::Brush;
 use super::lane::{Focus, Lane, lanes};
 use super::navigate::{Wish, clamped_scroll, stepped, wish};
-use super::ruler::ticks;
+use super::ruler::{Ticks, ticks};
 use super::time_scale::{TimeScale, TimeWindow};
 use crate::command::Command;
 use crate::panels::detail;
@@ -40,6 +42,16 @@ pub struct TimelineView {
     pub follow: bool,
     scroll_pt: f32,
     unfolded: HashSet<u32>,
+}
+
+/// What one frame paints.
+struct FrameOf<'a> {
+    trace: &'a Trace,
+    lanes: &'a [Box<dyn Lane + 'a>],
+    tops: &'a [f32],
+    strip: Rect,
+    scale: TimeScale,
+    ticks: &'a Ticks,
 }
 
 impl TimelineView {
@@ -112,8 +124,10 @@ impl TimelineView {
         // Paint.
         let theme = Theme::of(ui.visuals());
         paint_names(ui, &lanes, &tops, rect, &theme);
-        paint_strip(ui, trace, &lanes, &tops, strip, &scale, &theme, [hovered, selected]);
-        paint_ruler(ui, trace, rect, &scale, &theme, response.hover_pos());
+        let ticks = ticks(&scale, trace.measured_from().0 as f64);
+        let frame = FrameOf { trace, lanes: &lanes, tops: &tops, strip, scale, ticks: &ticks };
+        paint_strip(ui, &frame, &theme, [hovered, selected]);
+        paint_ruler(ui, rect, &ticks, &theme, response.hover_pos());
         if let Some(bar) = hovered.filter(|_| !response.dragged()) {
             Tooltip::for_widget(&response).at_pointer().show(|ui| detail::tooltip(ui, trace, bar));
         }
@@ -168,7 +182,9 @@ impl TimelineView {
             scale.window = window;
         }
         let (start, end) = trace.bounds().unwrap_or((Nanos(0), FOLLOWED));
-        let whole = TimeWindow::new(start, Nanos(end.0.max(start.0 + 1000))).with_margin();
+        // A run that has just begun is as long as it will be in a moment.
+        let end_in_view = if self.follow { end.max(FOLLOWED) } else { end };
+        let whole = TimeWindow::new(start, end_in_view).with_margin();
         if let Some((_, end)) = trace.bounds().filter(|_| self.follow) {
             scale.window = scale.window.within(&whole).ending_at(end);
         } else {
@@ -234,7 +250,7 @@ impl TimelineView {
 fn pointed(
     lanes: &[Box<dyn Lane + '_>],
     tops: &[f32],
-    pointer: eframe::egui::Pos2,
+    pointer: Pos2,
     strip: Rect,
     scale: &TimeScale,
 ) -> Option<BarRef> {
@@ -251,81 +267,65 @@ fn paint_names(ui: &Ui, lanes: &[Box<dyn Lane + '_>], tops: &[f32], rect: Rect, 
     let column = Rect::from_min_max(rect.min + vec2(0.0, RULER_PT), pos2(rect.left() + NAMES_PT, rect.bottom()));
     let painter = ui.painter_at(column);
     for (lane, top) in lanes.iter().zip(tops) {
-        let place = Rect::from_min_size(pos2(column.left(), *top), vec2(NAMES_PT - 30.0, lane.height_pt()));
-        if !column.intersects(place) {
+        if *top + lane.height_pt() < column.top() || *top > column.bottom() {
             continue;
         }
-        let painter = painter.with_clip_rect(painter.clip_rect().intersect(place));
-        let left = column.left() + 6.0;
-        painter.text(pos2(left, *top + 1.0), Align2::LEFT_TOP, lane.title(), FontId::proportional(13.0), theme.text);
-        // Short lanes have no room for a second line.
-        if lane.height_pt() >= 22.0 {
-            let at = pos2(left, *top + lane.height_pt().min(38.0) - 1.0);
-            painter.text(at, Align2::LEFT_BOTTOM, lane.note(), FontId::proportional(10.0), theme.faint);
-        }
+        let at = pos2(column.left() + 8.0, *top);
+        line(&painter, at, lane.title(), 13.0, theme.text);
+        line(&painter, at + vec2(0.0, 16.0), &lane.note(), 10.0, theme.faint);
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one frame; a struct of them would be used once")]
-fn paint_strip(
-    ui: &Ui,
-    trace: &Trace,
-    lanes: &[Box<dyn Lane + '_>],
-    tops: &[f32],
-    strip: Rect,
-    scale: &TimeScale,
-    theme: &Theme,
-    outlined: [Option<BarRef>; 2],
-) {
-    let mut brush = Brush::new(ui, strip, theme);
+/// One line of a lane's name, cut with dots where it is too long.
+fn line(painter: &Painter, at: Pos2, text: &str, size: f32, color: Color32) {
+    let mut job = LayoutJob::simple_singleline(text.into(), FontId::proportional(size), color);
+    job.wrap = TextWrapping::truncate_at_width(NAMES_PT - 38.0);
+    painter.galley(at, painter.layout_job(job), color);
+}
+
+/// Paints what is under the lanes, then the lanes, then the outlines of what is pointed at and what is selected.
+fn paint_strip(ui: &Ui, frame: &FrameOf, theme: &Theme, outlined: [Option<BarRef>; 2]) {
+    let FrameOf { trace, lanes, tops, strip, scale, ticks } = frame;
+    let mut brush = Brush::new(ui, *strip, theme);
     let measured_x = scale.x(trace.measured_from()).clamp(strip.left(), strip.right());
-    for (lane, top) in lanes.iter().zip(tops) {
-        let ground = Rect::from_min_size(pos2(strip.left(), *top), vec2(strip.width(), lane.height_pt()));
-        if !strip.intersects(ground) {
-            continue;
+    for (lane, top) in lanes.iter().zip(*tops) {
+        let ground = Rect::from_x_y_ranges(strip.x_range(), *top..=*top + lane.height_pt());
+        let (warm_up, idle) = ground.split_left_right_at_x(measured_x);
+        for (ground, color) in [(warm_up, theme.warm_up), (idle, theme.idle)] {
+            if strip.intersects(ground) && ground.width() > 0.0 {
+                brush.bar(ground, color);
+            }
         }
-        if measured_x > strip.left() {
-            brush.bar(Rect::from_min_max(ground.min, pos2(measured_x, ground.bottom())), theme.warm_up);
+    }
+    ticks.ticks.iter().for_each(|tick| brush.line(tick.x, theme.grid));
+    for (lane, top) in lanes.iter().zip(*tops) {
+        if *top + lane.height_pt() >= strip.top() && *top <= strip.bottom() {
+            lane.paint(*top, scale, &mut brush);
         }
-        if measured_x < strip.right() {
-            brush.bar(Rect::from_min_max(pos2(measured_x, ground.top()), ground.max), theme.idle);
-        }
-        lane.paint(*top, scale, &mut brush);
         for (at, color) in outlined.into_iter().zip([theme.faint, theme.selected]) {
             if let Some(rect) = at.and_then(|at| lane.place(at, *top, scale)) {
-                let rect = rect.intersect(strip.expand(2.0));
-                brush.outline(
-                    Rect::from_min_max(rect.min, pos2(rect.right().max(rect.left() + 4.0), rect.bottom())),
-                    2.0,
-                    color,
-                );
+                let wide = pos2(rect.right().max(rect.left() + 4.0), rect.bottom());
+                brush.outline(Rect::from_min_max(rect.min, wide).intersect(strip.expand(2.0)), 2.0, color);
             }
         }
     }
     brush.paint();
 }
 
-fn paint_ruler(
-    ui: &Ui,
-    trace: &Trace,
-    rect: Rect,
-    scale: &TimeScale,
-    theme: &Theme,
-    pointer: Option<eframe::egui::Pos2>,
-) {
-    let painter = ui.painter_at(rect);
+fn paint_ruler(ui: &Ui, rect: Rect, ticks: &Ticks, theme: &Theme, pointer: Option<Pos2>) {
+    let names_right = rect.left() + NAMES_PT;
+    let painter = ui.painter_at(Rect::from_min_max(pos2(names_right, rect.top()), rect.max));
     let font = FontId::proportional(10.5);
-    let ticks = ticks(scale, trace.measured_from().0 as f64);
     let y = rect.top() + RULER_PT / 2.0;
     for tick in &ticks.ticks {
-        let line = Rect::from_min_max(pos2(tick.x, rect.top() + RULER_PT - 5.0), pos2(tick.x, rect.bottom()));
-        painter.vline(painter.round_to_pixel_center(tick.x), line.y_range(), (1.0, theme.grid));
+        let below = rect.top() + RULER_PT - 6.0..=rect.top() + RULER_PT;
+        painter.vline(painter.round_to_pixel_center(tick.x), below, (1.0, theme.faint));
         painter.text(pos2(tick.x + 4.0, y), Align2::LEFT_CENTER, &tick.label, font.clone(), theme.faint);
     }
-    let corner = Rect::from_min_size(rect.min, vec2(NAMES_PT, RULER_PT));
-    let text = ticks.base.map_or_else(|| "seconds since the start".to_string(), |base| format!("{base} +"));
-    painter.with_clip_rect(corner).text(pos2(rect.left() + 6.0, y), Align2::LEFT_CENTER, text, font, theme.faint);
-    if let Some(pointer) = pointer.filter(|p| p.x > rect.left() + NAMES_PT) {
+    if let Some(pointer) = pointer.filter(|p| p.x > names_right) {
         painter.vline(painter.round_to_pixel_center(pointer.x), rect.y_range(), (1.0, theme.faint));
     }
+    let corner = Rect::from_min_size(rect.min, vec2(NAMES_PT, RULER_PT));
+    let text = ticks.base.as_ref().map_or_else(|| "Time since the start".to_string(), |base| format!("{base} and"));
+    ui.painter_at(corner).text(pos2(rect.left() + 8.0, y), Align2::LEFT_CENTER, text, font, theme.faint);
 }
