@@ -1,11 +1,14 @@
 //! The program behind the window: what is shown, and what commands do to it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use cotenant::tensor::Nanos;
+use cotenant::timeline::metrics::Totals;
 use eframe::egui::{Align2, CentralPanel, Color32, FontId, LayerId, Order, Panel, Ui};
 
 use crate::command::Command;
+use crate::format;
 use crate::panels::start::StartScreen;
 use crate::panels::tenants::TenantTable;
 use crate::panels::{detail, toolbar, trouble};
@@ -128,15 +131,22 @@ impl App {
         self.job.as_ref().is_some_and(|job| !job.is_over())
     }
 
+    /// Ends what goes on, because the window is closed. A device that is in the middle of something gets a moment.
+    pub fn end(&mut self) {
+        self.stop.stop();
+        if let Some(job) = self.job.take() {
+            job.end(Duration::from_secs(3));
+        }
+    }
+
     fn take_news(&mut self) {
         for _ in 0..NEWS_PER_FRAME_MAX {
             let Some(news) = self.job.as_mut().and_then(Job::next) else { return };
             match news {
                 News::Doing(what) => self.doing = Some(what),
-                News::Opened(trace) => {
-                    let source = self.doing.take().unwrap_or_default();
-                    let source = source.strip_prefix("reading ").map(file_name).unwrap_or_default();
-                    self.shown = Some(Shown::new(source, *trace, false));
+                News::Opened(name, trace) => {
+                    self.doing = None;
+                    self.shown = Some(Shown::new(name, *trace, false));
                 }
                 News::Started(trace) => self.shown = Some(Shown::new("Demo".into(), *trace, true)),
                 News::More(part) => {
@@ -144,7 +154,11 @@ impl App {
                         shown.trace.push(&part);
                     }
                 }
-                News::Finished(_) | News::Stopped => self.run_is_over(),
+                News::Finished(metrics) => {
+                    self.run_is_over();
+                    self.doing = Some(outcome(&metrics.totals));
+                }
+                News::Stopped => self.run_is_over(),
                 News::Failed(found) => {
                     self.run_is_over();
                     self.trouble = Some(found);
@@ -247,8 +261,11 @@ impl Shown {
     }
 }
 
-fn file_name(path: &str) -> String {
-    Path::new(path).file_name().map_or_else(|| path.to_string(), |name| name.to_string_lossy().into_owned())
+/// How a run ended, in words.
+fn outcome(totals: &Totals) -> String {
+    let figure = |name: &str, value: Option<f64>| value.map_or(String::new(), |value| format!(", {name} {value:.2}"));
+    let (antt, stp) = (figure("ANTT", totals.antt), figure("STP", totals.stp));
+    format!("finished: {} requests answered{antt}{stp}", format::count(totals.completed))
 }
 
 /// Files that were dropped on the window; the last one is opened.

@@ -90,21 +90,13 @@ pub fn run(options: Options, renderer: Renderer) -> Result<(), WindowError> {
     }
 }
 
-/// News of a run are drawn this much later where the CPU draws: it has the models to compute as well. A frame of the
-/// whole window takes it about 80 ms with Vulkan and 20 ms with OpenGL (Mesa 22.3, two cores). Input is drawn at once.
+/// News of a run are drawn this much later where Vulkan is emulated on the CPU, which has the models to compute as well: a
+/// frame of the whole window takes it about 80 ms (Mesa 22.3, two cores; OpenGL 20 ms). Input is drawn at once.
 const CPU_FRAME: Duration = Duration::from_millis(300);
 
-/// True when there is no GPU behind the window.
 fn draws_on_cpu(creation: &CreationContext<'_>) -> bool {
-    if let Some(state) = &creation.wgpu_render_state {
-        return state.adapter.get_info().device_type == eframe::wgpu::DeviceType::Cpu;
-    }
-    let name = creation.gl.as_ref().map(|gl| {
-        use eframe::glow::HasContext as _;
-        // SAFETY: the context is current while the app is created, and RENDERER is a string of every version.
-        unsafe { gl.get_parameter_string(eframe::glow::RENDERER) }
-    });
-    name.is_some_and(|name| ["llvmpipe", "softpipe", "swrast"].iter().any(|software| name.contains(software)))
+    let adapter = creation.wgpu_render_state.as_ref().map(|state| state.adapter.get_info().device_type);
+    adapter == Some(eframe::wgpu::DeviceType::Cpu)
 }
 
 /// Keeps the text of the last panic instead of printing each.
@@ -120,7 +112,11 @@ fn note_panics() -> Arc<Mutex<String>> {
 fn reason(error: &eframe::Error, renderer: Renderer) -> WindowError {
     let text = error.to_string();
     match error {
-        eframe::Error::Winit(_) | eframe::Error::WinitEventLoop(_) => WindowError::NoDisplay(text),
+        eframe::Error::Winit(_) | eframe::Error::WinitEventLoop(_) => {
+            // Before the last colon are places in winit's sources.
+            let cause = text.rsplit(": ").next().unwrap_or(&text).trim_end_matches('.');
+            WindowError::NoDisplay(cause.into())
+        }
         _ => {
             let other = if renderer == Renderer::Wgpu { "glow" } else { "wgpu" };
             WindowError::NoRenderer(text, other)
@@ -134,6 +130,10 @@ struct Window(App);
 impl eframe::App for Window {
     fn ui(&mut self, ui: &mut egui::Ui, _: &mut Frame) {
         self.0.ui(ui);
+    }
+
+    fn on_exit(&mut self, _: Option<&eframe::glow::Context>) {
+        self.0.end();
     }
 
     /// The timeline lies on it without a background of its own: filling pixels is what costs on a CPU.

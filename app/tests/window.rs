@@ -9,7 +9,7 @@ use cotenant::timeline::{
     Args, Category, ClockKind, DeviceInfo, Instant, InstantKind, RunInfo, ScenarioText, Span, Timeline, perfetto,
 };
 use cotenant_app::app::{App, Options};
-use cotenant_app::timeline::view::NAMES_PT;
+use cotenant_app::timeline::paint::NAMES_PT;
 use eframe::egui::{Event, Key, Modifiers, MouseWheelUnit, Role, TouchPhase, Vec2, pos2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;

@@ -34,8 +34,11 @@ pub fn show(ui: &mut Ui, shown: &Shown, commands: &mut Vec<Command>) {
     });
     ui.horizontal(|ui| {
         let length = shown.trace.elapsed();
-        let mut text =
-            format!("{} of measurement, {} bars", format::duration(length), format::count(shown.trace.n_bars() as u64));
+        let mut text = format!(
+            "{} of measurement, {} spans",
+            format::duration(length),
+            format::count(shown.trace.n_bars() as u64)
+        );
         if let Some(doing) = shown.doing {
             text = format!("{doing}  ·  {text}");
         }

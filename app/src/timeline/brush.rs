@@ -52,7 +52,19 @@ impl<'a> Brush<'a> {
     pub fn bar(&mut self, rect: Rect, color: Color32) {
         let mut rect = rect.round_to_pixels(self.pixels_per_point);
         rect.max.x = rect.max.x.max(rect.min.x + 1.0 / self.pixels_per_point);
-        self.mesh.add_colored_rect(rect.intersect(self.clip()), color);
+        let seen = rect.intersect(self.clip());
+        if seen.is_positive() {
+            self.mesh.add_colored_rect(seen, color);
+        }
+    }
+
+    /// The end of a bar of this colour, so that neighbours of one colour do not run into each other; nothing where the bar
+    /// is too narrow.
+    pub fn end(&mut self, bar: Rect, color: Color32) {
+        if bar.width() > 4.0 {
+            let end = Rect::from_min_max(pos2(bar.right() - 1.0 / self.pixels_per_point, bar.top()), bar.max);
+            self.bar(end, self.theme.dimmed(color));
+        }
     }
 
     /// A vertical line, one pixel wide.

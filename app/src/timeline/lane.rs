@@ -58,15 +58,33 @@ impl Focus {
     }
 }
 
-/// The lanes of a trace from top to bottom: devices, threads of the host that did something, tenants.
-pub fn lanes<'a>(trace: &'a Trace, unfolded: &HashSet<u32>, focus: Focus) -> Vec<Box<dyn Lane + 'a>> {
+/// Bars are at most so many times as high as they have to be, however much room there is.
+const STRETCH_MAX: f32 = 1.8;
+
+/// Free space below each lane, in points.
+pub const LANE_GAP_PT: f32 = 7.0;
+
+/// The height of all lanes, in points.
+pub fn height_pt(lanes: &[Box<dyn Lane + '_>]) -> f32 {
+    lanes.iter().map(|lane| lane.height_pt() + LANE_GAP_PT).sum()
+}
+
+/// The lanes of a trace from top to bottom: devices, threads of the host that did something, tenants. They take the
+/// `room_pt` that there is, within reason.
+pub fn lanes<'a>(trace: &'a Trace, unfolded: &HashSet<u32>, focus: Focus, room_pt: f32) -> Vec<Box<dyn Lane + 'a>> {
+    let plain = stretched(trace, unfolded, focus, 1.0);
+    let stretch = (room_pt / height_pt(&plain).max(1.0)).min(STRETCH_MAX);
+    if stretch > 1.0 { stretched(trace, unfolded, focus, stretch) } else { plain }
+}
+
+fn stretched<'a>(trace: &'a Trace, unfolded: &HashSet<u32>, focus: Focus, stretch: f32) -> Vec<Box<dyn Lane + 'a>> {
     let mut tracks: Vec<(u32, &TrackBars)> = (0..).zip(trace.tracks()).filter(|(_, t)| t.is_shown()).collect();
     tracks.sort_by_key(|(number, bars)| (bars.track.kind, *number));
     let lane = |(number, bars): (u32, &'a TrackBars)| -> Box<dyn Lane + 'a> {
         let unfolded = unfolded.contains(&number);
         match bars.track.kind {
-            TrackKind::Lane | TrackKind::Host => Box::new(WorkLane { trace, number, bars, focus, unfolded }),
-            TrackKind::Tenant => Box::new(RequestLane { trace, number, bars, focus, unfolded }),
+            TrackKind::Lane | TrackKind::Host => Box::new(WorkLane { trace, number, bars, focus, unfolded, stretch }),
+            TrackKind::Tenant => Box::new(RequestLane { trace, number, bars, focus, unfolded, stretch }),
         }
     };
     tracks.into_iter().map(lane).collect()

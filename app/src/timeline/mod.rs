@@ -5,11 +5,12 @@
 //! - [`lane`]: what a lane is, and which there are: [`work_lane`] and [`request_lane`].
 //! - [`brush`]: what lanes paint with.
 //! - [`navigate`]: mouse and keyboard.
-//! - [`view`]: the widget.
+//! - [`view`]: the widget; [`paint`]: its picture.
 
 pub mod brush;
 pub mod lane;
 pub mod navigate;
+pub mod paint;
 pub mod pieces;
 pub mod request_lane;
 pub mod ruler;

@@ -3,7 +3,7 @@
 //! Wheel or `W`/`S` zoom, dragging or `A`/`D` pan, `F` fits everything, arrows step from bar to bar, `Escape` lets go.
 
 use cotenant::tensor::Nanos;
-use eframe::egui::{Key, Response, Ui, Vec2};
+use eframe::egui::{Key, Response, Ui};
 
 use super::lane::Lane;
 use super::time_scale::{TimeScale, TimeWindow};
@@ -98,7 +98,7 @@ pub fn stepped(
     trace.bar(next).map(|_| next)
 }
 
-/// The vertical part of a scroll offset that keeps `content_pt` in `view_pt`.
-pub fn clamped_scroll(scroll_pt: f32, content_pt: f32, view: Vec2) -> f32 {
-    scroll_pt.clamp(0.0, (content_pt - view.y).max(0.0))
+/// The scroll offset that is nearest to `scroll_pt` and shows nothing beyond the end of `content_pt` in `view_pt`.
+pub fn clamped_scroll(scroll_pt: f32, content_pt: f32, view_pt: f32) -> f32 {
+    scroll_pt.clamp(0.0, (content_pt - view_pt).max(0.0))
 }

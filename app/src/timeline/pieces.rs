@@ -21,15 +21,19 @@ pub struct Piece {
     pub bar: Option<usize>,
 }
 
+/// Bars are few when there are this many pixels for each.
+const FEW: f32 = 4.0;
+
 /// Replaces `out` by the pieces of `row`, from left to right.
 ///
-/// Where a bucket of the row's summary is at most two pixels wide, buckets are shown; closer, bars are, each at least one
-/// pixel wide. A bar that would end inside its left neighbour's pixel is left out.
+/// Bars are shown where there are few, and where a bucket of the row's summary would be wider than two pixels; else
+/// buckets are. A bar is at least one pixel wide; one that would end inside its left neighbour's pixel is left out.
 pub fn pieces(row: &Row, scale: &TimeScale, pixels_per_point: f32, out: &mut Vec<Piece>) {
     out.clear();
     let (from, to) = (scale.time(scale.left_pt), Nanos(scale.time(scale.right_pt()).0 + 1));
     let shift = scale.bucket_shift(pixels_per_point);
-    if shift < SHIFT_MIN {
+    let pixels = scale.width_pt * pixels_per_point;
+    if shift < SHIFT_MIN || row.range(from, to).len() as f32 * FEW < pixels {
         return bars(row, from, to, scale, 1.0 / pixels_per_point, out);
     }
     let mut runs: Vec<Run> = Vec::new();

@@ -27,6 +27,8 @@ pub struct RequestLane<'a> {
     pub focus: Focus,
     /// All rows are shown.
     pub unfolded: bool,
+    /// Its bars are so many times as high as they have to be.
+    pub stretch: f32,
 }
 
 /// Height of an arrival's mark, in points.
@@ -38,7 +40,13 @@ const ALARM_PT: f32 = 8.0;
 impl RequestLane<'_> {
     fn rows(&self) -> Rows {
         let above_pt = ALARM_PT + 2.0;
-        Rows { n: self.bars.rows.len(), folded_max: 4, unfolded: self.unfolded, above_pt, bar_pt: 13.0 }
+        Rows {
+            n: self.bars.rows.len(),
+            folded_max: 4,
+            unfolded: self.unfolded,
+            above_pt,
+            bar_pt: (13.0 * self.stretch).round(),
+        }
     }
 
     fn color(&self, class: Class, theme: &Theme) -> Color32 {
@@ -102,6 +110,7 @@ impl Lane for RequestLane<'_> {
                 brush.bar(rect, brush.theme.shade(color, piece.busy));
                 let Some(bar) = piece.bar.and_then(|index| row.bars().get(index)) else { continue };
                 if piece.class != WAITING {
+                    brush.end(rect, color);
                     brush.label(rect, || format::duration(bar.length()), color);
                 }
                 if self.focus.request.is_some() && bar.span.args.request == self.focus.request {

@@ -3,30 +3,19 @@
 use std::collections::HashSet;
 
 use cotenant::tensor::Nanos;
-use eframe::egui::text::{LayoutJob, TextWrapping};
 use eframe::egui::{
-    Align2, Color32, EventFilter, FontId, Id, Painter, Pos2, Rect, Response, Role, Sense, Tooltip, Ui, Vec2,
-    WidgetInfo, pos2, vec2,
+    Align2, EventFilter, FontId, Id, Pos2, Rect, Response, Role, Sense, Tooltip, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
 
-use super::brush::Brush;
-use super::lane::{Focus, Lane, lanes};
+use super::lane::{Focus, LANE_GAP_PT, Lane, height_pt, lanes};
 use super::navigate::{Wish, clamped_scroll, stepped, wish};
-use super::ruler::{Ticks, ticks};
+use super::paint::{NAMES_PT, Picture, RULER_PT};
+use super::ruler::ticks;
 use super::time_scale::{TimeScale, TimeWindow};
 use crate::command::Command;
 use crate::panels::detail;
 use crate::theme::Theme;
 use crate::trace::{BarRef, Trace};
-
-/// Width of the lanes' names.
-pub const NAMES_PT: f32 = 190.0;
-
-/// Height of the ruler.
-const RULER_PT: f32 = 24.0;
-
-/// Free space below each lane.
-const LANE_GAP_PT: f32 = 7.0;
 
 /// Bars that are at most this far from the pointer are meant, in points.
 const SLACK_PT: f64 = 4.0;
@@ -42,16 +31,6 @@ pub struct TimelineView {
     pub follow: bool,
     scroll_pt: f32,
     unfolded: HashSet<u32>,
-}
-
-/// What one frame paints.
-struct FrameOf<'a> {
-    trace: &'a Trace,
-    lanes: &'a [Box<dyn Lane + 'a>],
-    tops: &'a [f32],
-    strip: Rect,
-    scale: TimeScale,
-    ticks: &'a Ticks,
 }
 
 impl TimelineView {
@@ -100,7 +79,7 @@ impl TimelineView {
         let size = ui.available_size().max(vec2(NAMES_PT + 100.0, RULER_PT + 60.0));
         let (rect, response) = ui.allocate_exact_size(size, Sense::click_and_drag());
         let strip = Rect::from_min_max(rect.min + vec2(NAMES_PT, RULER_PT), rect.max);
-        let lanes = lanes(trace, &self.unfolded, focus);
+        let lanes = lanes(trace, &self.unfolded, focus, strip.height());
 
         // Interact.
         let scale = self.scale(trace, strip);
@@ -122,12 +101,11 @@ impl TimelineView {
         self.fold_buttons(ui, &lanes, &tops, rect);
 
         // Paint.
-        let theme = Theme::of(ui.visuals());
-        paint_names(ui, &lanes, &tops, rect, &theme);
         let ticks = ticks(&scale, trace.measured_from().0 as f64);
-        let frame = FrameOf { trace, lanes: &lanes, tops: &tops, strip, scale, ticks: &ticks };
-        paint_strip(ui, &frame, &theme, [hovered, selected]);
-        paint_ruler(ui, rect, &ticks, &theme, response.hover_pos());
+        let (outlined, pointer) = ([hovered, selected], response.hover_pos());
+        let picture =
+            Picture { trace, lanes: &lanes, tops: &tops, rect, strip, scale, ticks: &ticks, outlined, pointer };
+        picture.paint(ui, &Theme::of(ui.visuals()));
         if let Some(bar) = hovered.filter(|_| !response.dragged()) {
             Tooltip::for_widget(&response).at_pointer().show(|ui| detail::tooltip(ui, trace, bar));
         }
@@ -193,8 +171,7 @@ impl TimelineView {
         // While nobody zooms or pans, all of a growing trace stays in view.
         self.window =
             if fitted || (self.window.is_none() && wish.window.is_none()) { None } else { Some(scale.window) };
-        let content_pt: f32 = lanes.iter().map(|lane| lane.height_pt() + LANE_GAP_PT).sum();
-        self.scroll_pt = clamped_scroll(self.scroll_pt - wish.lanes_down_pt, content_pt, strip.size());
+        self.scroll_pt = clamped_scroll(self.scroll_pt - wish.lanes_down_pt, height_pt(lanes), strip.height());
         if wish.let_go {
             commands.push(Command::Select(None));
         }
@@ -261,71 +238,4 @@ fn pointed(
     let (lane, top) =
         lanes.iter().zip(tops).find(|(lane, top)| (**top..**top + lane.height_pt()).contains(&pointer.y))?;
     lane.hit(pointer.y - top, scale.time(pointer.x), slack)
-}
-
-fn paint_names(ui: &Ui, lanes: &[Box<dyn Lane + '_>], tops: &[f32], rect: Rect, theme: &Theme) {
-    let column = Rect::from_min_max(rect.min + vec2(0.0, RULER_PT), pos2(rect.left() + NAMES_PT, rect.bottom()));
-    let painter = ui.painter_at(column);
-    for (lane, top) in lanes.iter().zip(tops) {
-        if *top + lane.height_pt() < column.top() || *top > column.bottom() {
-            continue;
-        }
-        let at = pos2(column.left() + 8.0, *top);
-        line(&painter, at, lane.title(), 13.0, theme.text);
-        line(&painter, at + vec2(0.0, 16.0), &lane.note(), 10.0, theme.faint);
-    }
-}
-
-/// One line of a lane's name, cut with dots where it is too long.
-fn line(painter: &Painter, at: Pos2, text: &str, size: f32, color: Color32) {
-    let mut job = LayoutJob::simple_singleline(text.into(), FontId::proportional(size), color);
-    job.wrap = TextWrapping::truncate_at_width(NAMES_PT - 38.0);
-    painter.galley(at, painter.layout_job(job), color);
-}
-
-/// Paints what is under the lanes, then the lanes, then the outlines of what is pointed at and what is selected.
-fn paint_strip(ui: &Ui, frame: &FrameOf, theme: &Theme, outlined: [Option<BarRef>; 2]) {
-    let FrameOf { trace, lanes, tops, strip, scale, ticks } = frame;
-    let mut brush = Brush::new(ui, *strip, theme);
-    let measured_x = scale.x(trace.measured_from()).clamp(strip.left(), strip.right());
-    for (lane, top) in lanes.iter().zip(*tops) {
-        let ground = Rect::from_x_y_ranges(strip.x_range(), *top..=*top + lane.height_pt());
-        let (warm_up, idle) = ground.split_left_right_at_x(measured_x);
-        for (ground, color) in [(warm_up, theme.warm_up), (idle, theme.idle)] {
-            if strip.intersects(ground) && ground.width() > 0.0 {
-                brush.bar(ground, color);
-            }
-        }
-    }
-    ticks.ticks.iter().for_each(|tick| brush.line(tick.x, theme.grid));
-    for (lane, top) in lanes.iter().zip(*tops) {
-        if *top + lane.height_pt() >= strip.top() && *top <= strip.bottom() {
-            lane.paint(*top, scale, &mut brush);
-        }
-        for (at, color) in outlined.into_iter().zip([theme.faint, theme.selected]) {
-            if let Some(rect) = at.and_then(|at| lane.place(at, *top, scale)) {
-                let wide = pos2(rect.right().max(rect.left() + 4.0), rect.bottom());
-                brush.outline(Rect::from_min_max(rect.min, wide).intersect(strip.expand(2.0)), 2.0, color);
-            }
-        }
-    }
-    brush.paint();
-}
-
-fn paint_ruler(ui: &Ui, rect: Rect, ticks: &Ticks, theme: &Theme, pointer: Option<Pos2>) {
-    let names_right = rect.left() + NAMES_PT;
-    let painter = ui.painter_at(Rect::from_min_max(pos2(names_right, rect.top()), rect.max));
-    let font = FontId::proportional(10.5);
-    let y = rect.top() + RULER_PT / 2.0;
-    for tick in &ticks.ticks {
-        let below = rect.top() + RULER_PT - 6.0..=rect.top() + RULER_PT;
-        painter.vline(painter.round_to_pixel_center(tick.x), below, (1.0, theme.faint));
-        painter.text(pos2(tick.x + 4.0, y), Align2::LEFT_CENTER, &tick.label, font.clone(), theme.faint);
-    }
-    if let Some(pointer) = pointer.filter(|p| p.x > names_right) {
-        painter.vline(painter.round_to_pixel_center(pointer.x), rect.y_range(), (1.0, theme.faint));
-    }
-    let corner = Rect::from_min_size(rect.min, vec2(NAMES_PT, RULER_PT));
-    let text = ticks.base.as_ref().map_or_else(|| "Time since the start".to_string(), |base| format!("{base} and"));
-    ui.painter_at(corner).text(pos2(rect.left() + 8.0, y), Align2::LEFT_CENTER, text, font, theme.faint);
 }

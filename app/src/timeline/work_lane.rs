@@ -25,11 +25,19 @@ pub struct WorkLane<'a> {
     pub focus: Focus,
     /// All rows are shown.
     pub unfolded: bool,
+    /// Its bars are so many times as high as they have to be.
+    pub stretch: f32,
 }
 
 impl WorkLane<'_> {
     fn rows(&self) -> Rows {
-        Rows { n: self.bars.rows.len(), folded_max: 3, unfolded: self.unfolded, above_pt: 3.0, bar_pt: 24.0 }
+        Rows {
+            n: self.bars.rows.len(),
+            folded_max: 3,
+            unfolded: self.unfolded,
+            above_pt: 3.0,
+            bar_pt: (24.0 * self.stretch).round(),
+        }
     }
 
     /// True when the class, which is a tenant here, is not looked at.
@@ -83,11 +91,7 @@ impl Lane for WorkLane<'_> {
                 }
                 brush.bar(rect, brush.theme.shade(color, piece.busy));
                 let Some(bar) = piece.bar.and_then(|index| row.bars().get(index)) else { continue };
-                if rect.width() > 4.0 {
-                    // Neighbours of one tenant would run into each other.
-                    let edge = Rect::from_min_max(pos2(rect.right() - 1.0, rect.top()), rect.max);
-                    brush.bar(edge, brush.theme.dimmed(color));
-                }
+                brush.end(rect, color);
                 brush.label(rect, || self.trace.name(bar.span.name).to_string(), color);
                 if self.focus.request.is_some() && bar.span.args.request == self.focus.request {
                     let line = Rect::from_min_max(pos2(rect.left(), rect.bottom() - 3.0), rect.max);

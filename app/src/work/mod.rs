@@ -9,7 +9,8 @@ pub mod open;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
-use std::thread::Builder;
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use cotenant::timeline::Timeline;
 use cotenant::timeline::metrics::RunMetrics;
@@ -28,8 +29,8 @@ pub type Wake = Arc<dyn Fn() + Send + Sync>;
 pub enum News {
     /// What it does now, in words.
     Doing(String),
-    /// A trace was read.
-    Opened(Box<Trace>),
+    /// A trace was read from the file of this name.
+    Opened(String, Box<Trace>),
     /// A run has started.
     Started(Box<Trace>),
     /// What happened since.
@@ -46,6 +47,7 @@ pub enum News {
 #[derive(Debug)]
 pub struct Job {
     news: Receiver<News>,
+    thread: JoinHandle<()>,
     over: bool,
 }
 
@@ -80,14 +82,14 @@ impl Job {
         let (news, received) = sync_channel(NEWS_MAX);
         let reporter = Reporter { news, wake };
         let thread = Builder::new().name(name.into()).spawn(move || work(&reporter));
-        thread.map(|_| Job { news: received, over: false }).map_err(|e| Trouble::no_thread(&e))
+        thread.map(|thread| Job { news: received, thread, over: false }).map_err(|e| Trouble::no_thread(&e))
     }
 
     /// The next news, if there are any. A thread that ended without a last word is told as a failure, once.
     pub fn next(&mut self) -> Option<News> {
         match self.news.try_recv() {
             Ok(news) => {
-                self.over |= matches!(news, News::Opened(_) | News::Finished(_) | News::Stopped | News::Failed(_));
+                self.over |= matches!(news, News::Opened(..) | News::Finished(_) | News::Stopped | News::Failed(_));
                 Some(news)
             }
             Err(TryRecvError::Empty) => None,
@@ -96,6 +98,17 @@ impl Job {
                 self.over = true;
                 Some(News::Failed(Trouble::internal("the job's thread ended without an answer")))
             }
+        }
+    }
+
+    /// Ends it as dropping does, and waits until its thread has ended, `patience` at most.
+    pub fn end(self, patience: Duration) {
+        const STEP: Duration = Duration::from_millis(10);
+        drop(self.news);
+        let mut left = patience;
+        while !self.thread.is_finished() && !left.is_zero() {
+            std::thread::sleep(STEP.min(left));
+            left = left.saturating_sub(STEP);
         }
     }
 

@@ -19,7 +19,10 @@ pub fn open(path: PathBuf, wake: Wake) -> Result<Job, Trouble> {
             return;
         }
         let news = match perfetto::read_file(&path) {
-            Ok(timeline) => News::Opened(Box::new(Trace::of(&timeline))),
+            Ok(timeline) => {
+                let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+                News::Opened(name, Box::new(Trace::of(&timeline)))
+            }
             Err(error) => News::Failed(Trouble::opening(&error)),
         };
         // Whoever wanted it may be gone.
