@@ -141,7 +141,7 @@ impl App {
 
     fn take_news(&mut self) {
         for _ in 0..NEWS_PER_FRAME_MAX {
-            let Some(news) = self.job.as_mut().and_then(Job::next) else { return };
+            let Some(news) = self.job.as_mut().and_then(Job::poll) else { return };
             match news {
                 News::Doing(what) => self.doing = Some(what),
                 News::Opened(name, trace) => {

@@ -69,6 +69,6 @@ mod tests {
     #[test]
     fn thousands_stand_apart() {
         assert_eq!([0, 12, 999, 1000, 1234567].map(count), ["0", "12", "999", "1,000", "1,234,567"]);
-        assert_eq!((ms(Some(3.14159)), ms(Some(31.4159)), ms(None)), ("3.14".into(), "31.4".into(), "–".into()));
+        assert_eq!((ms(Some(2.346)), ms(Some(23.456)), ms(None)), ("2.35".into(), "23.5".into(), "–".into()));
     }
 }

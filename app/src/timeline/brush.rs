@@ -4,8 +4,9 @@
 //! a shape per bar.
 
 use eframe::egui::emath::GuiRounding;
-use eframe::egui::{Color32, Mesh, Painter, Pos2, Rect, Shape, Ui, pos2};
-use eframe::egui::{FontId, epaint::Vertex};
+use eframe::egui::epaint::Vertex;
+use eframe::egui::text::{LayoutJob, TextWrapping};
+use eframe::egui::{Color32, FontId, Mesh, Painter, Pos2, Rect, Shape, Ui, pos2, vec2};
 
 use crate::theme::Theme;
 
@@ -26,9 +27,11 @@ pub struct Brush<'a> {
 }
 
 struct Label {
-    clip: Rect,
+    bar: Rect,
     text: String,
     color: Color32,
+    /// Nothing rather than a part.
+    whole: bool,
 }
 
 impl<'a> Brush<'a> {
@@ -98,10 +101,19 @@ impl<'a> Brush<'a> {
         self.mesh.add_triangle(first, first + 1, first + 2);
     }
 
-    /// Text on a bar, cut at its edges; nothing where the bar is too narrow to read it.
-    pub fn label(&mut self, bar: Rect, text: impl FnOnce() -> String, on: Color32) {
+    /// A name on a bar, cut with dots where it is too long; nothing where the bar is too narrow to read it.
+    pub fn name(&mut self, bar: Rect, text: impl FnOnce() -> String, on: Color32) {
+        self.label(bar, text, on, false);
+    }
+
+    /// A figure on a bar: all of it or, where the bar is too narrow, nothing.
+    pub fn figure(&mut self, bar: Rect, text: impl FnOnce() -> String, on: Color32) {
+        self.label(bar, text, on, true);
+    }
+
+    fn label(&mut self, bar: Rect, text: impl FnOnce() -> String, on: Color32, whole: bool) {
         if bar.width() >= LABEL_PT_MIN && self.labels.len() < LABELS_MAX {
-            self.labels.push(Label { clip: bar, text: text(), color: self.theme.text_on(on) });
+            self.labels.push(Label { bar, text: text(), color: self.theme.text_on(on), whole });
         }
     }
 
@@ -109,13 +121,17 @@ impl<'a> Brush<'a> {
     pub fn paint(self) {
         self.painter.add(Shape::mesh(self.mesh));
         for label in self.labels {
-            let painter = self.painter.with_clip_rect(self.painter.clip_rect().intersect(label.clip));
-            let font = FontId::proportional((label.clip.height() - 5.0).clamp(8.0, 12.0));
-            let galley = painter.layout_no_wrap(label.text, font, label.color);
-            // Names that would be cut say more at their beginning.
-            let left = (label.clip.center().x - galley.size().x / 2.0).max(label.clip.left() + 3.0);
-            let top = label.clip.center().y - galley.size().y / 2.0;
-            painter.galley(pos2(left, top).round_to_pixels(self.pixels_per_point), galley, label.color);
+            // Of a bar that goes on beyond the edge, what is seen.
+            let place = label.bar.intersect(self.painter.clip_rect()).shrink2(vec2(3.0, 0.0));
+            let font = FontId::proportional((place.height() - 5.0).clamp(8.0, 12.0));
+            let mut job = LayoutJob::simple_singleline(label.text, font, label.color);
+            job.wrap = TextWrapping::truncate_at_width(place.width());
+            let galley = self.painter.layout_job(job);
+            if galley.elided && (label.whole || place.width() < LABEL_PT_MIN) {
+                continue;
+            }
+            let at = place.center() - galley.size() / 2.0;
+            self.painter.galley(at.round_to_pixels(self.pixels_per_point), galley, label.color);
         }
     }
 }

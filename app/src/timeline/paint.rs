@@ -79,7 +79,7 @@ impl Picture<'_> {
             if *top + lane.height_pt() >= strip.top() && *top <= strip.bottom() {
                 lane.paint(*top, scale, &mut brush);
             }
-            for (at, color) in outlined.into_iter().zip([theme.faint, theme.selected]) {
+            for (at, color) in outlined.iter().zip([theme.faint, theme.selected]) {
                 if let Some(rect) = at.and_then(|at| lane.place(at, *top, scale)) {
                     let wide = pos2(rect.right().max(rect.left() + 4.0), rect.bottom());
                     brush.outline(Rect::from_min_max(rect.min, wide).intersect(strip.expand(2.0)), 2.0, color);

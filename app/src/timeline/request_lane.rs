@@ -111,7 +111,7 @@ impl Lane for RequestLane<'_> {
                 let Some(bar) = piece.bar.and_then(|index| row.bars().get(index)) else { continue };
                 if piece.class != WAITING {
                     brush.end(rect, color);
-                    brush.label(rect, || format::duration(bar.length()), color);
+                    brush.figure(rect, || format::duration(bar.length()), color);
                 }
                 if self.focus.request.is_some() && bar.span.args.request == self.focus.request {
                     let line = Rect::from_min_max(pos2(rect.left(), rect.bottom() - 2.0), rect.max);

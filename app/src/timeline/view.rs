@@ -185,13 +185,13 @@ impl TimelineView {
 
     /// The upper edges of the lanes.
     fn tops(&self, lanes: &[Box<dyn Lane + '_>], strip: Rect) -> Vec<f32> {
-        let mut top = strip.top() - self.scroll_pt;
-        let next = |lane: &Box<dyn Lane + '_>| {
-            let this = top;
-            top += lane.height_pt() + LANE_GAP_PT;
-            this
-        };
-        lanes.iter().map(next).collect()
+        let mut next = strip.top() - self.scroll_pt;
+        let mut tops = Vec::new();
+        for lane in lanes {
+            tops.push(next);
+            next += lane.height_pt() + LANE_GAP_PT;
+        }
+        tops
     }
 
     /// Lanes with more rows than are shown can be unfolded, and folded again.

@@ -9,6 +9,7 @@ use super::lane::{Focus, Lane, Rows};
 use super::pieces::pieces;
 use super::time_scale::TimeScale;
 use crate::format;
+use crate::trace::row::Row;
 use crate::trace::summary::Class;
 use crate::trace::track::TrackBars;
 use crate::trace::{BarRef, Trace};
@@ -37,6 +38,18 @@ impl WorkLane<'_> {
             unfolded: self.unfolded,
             above_pt: 3.0,
             bar_pt: (24.0 * self.stretch).round(),
+        }
+    }
+
+    /// Underlines the work of the request that is looked at, from afar as well: its own time bounds the search.
+    fn underline_request(&self, row: &Row, bottom: f32, scale: &TimeScale, brush: &mut Brush) {
+        let Some(request) = self.focus.request else { return };
+        let Some(whole) = self.trace.request(request).and_then(|at| self.trace.bar(at)) else { return };
+        for bar in &row.bars()[row.range(whole.start(), whole.end())] {
+            if bar.span.args.request == Some(request) {
+                let line = pos2(scale.x(bar.start()), bottom - 4.0);
+                brush.bar(Rect::from_min_max(line, pos2(scale.x(bar.end()), bottom)), brush.theme.selected);
+            }
         }
     }
 
@@ -92,12 +105,9 @@ impl Lane for WorkLane<'_> {
                 brush.bar(rect, brush.theme.shade(color, piece.busy));
                 let Some(bar) = piece.bar.and_then(|index| row.bars().get(index)) else { continue };
                 brush.end(rect, color);
-                brush.label(rect, || self.trace.name(bar.span.name).to_string(), color);
-                if self.focus.request.is_some() && bar.span.args.request == self.focus.request {
-                    let line = Rect::from_min_max(pos2(rect.left(), rect.bottom() - 3.0), rect.max);
-                    brush.bar(line, brush.theme.selected);
-                }
+                brush.name(rect, || self.trace.name(bar.span.name).to_string(), color);
             }
+            self.underline_request(row, y + rows.bar_pt, scale, brush);
         }
     }
 

@@ -86,7 +86,7 @@ impl Job {
     }
 
     /// The next news, if there are any. A thread that ended without a last word is told as a failure, once.
-    pub fn next(&mut self) -> Option<News> {
+    pub fn poll(&mut self) -> Option<News> {
         match self.news.try_recv() {
             Ok(news) => {
                 self.over |= matches!(news, News::Opened(..) | News::Finished(_) | News::Stopped | News::Failed(_));
@@ -124,7 +124,7 @@ mod tests {
 
     fn wait(job: &mut Job) -> News {
         loop {
-            if let Some(news) = job.next() {
+            if let Some(news) = job.poll() {
                 return news;
             }
             std::thread::yield_now();
@@ -137,7 +137,7 @@ mod tests {
         // The panic's own message goes to the test's output.
         let mut job = Job::start("test-broken", wake, |_| panic!("on purpose")).unwrap();
         assert!(matches!(wait(&mut job), News::Failed(_)));
-        assert!(job.is_over() && job.next().is_none());
+        assert!(job.is_over() && job.poll().is_none());
     }
 
     #[test]
