@@ -10,6 +10,7 @@ use cotenant::timeline::{
 };
 use cotenant_app::app::{App, Options};
 use cotenant_app::timeline::paint::NAMES_PT;
+use cotenant_app::timeline::view::TimelineView;
 use eframe::egui::{Event, Key, Modifiers, MouseWheelUnit, Role, TouchPhase, Vec2, pos2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
@@ -83,7 +84,7 @@ fn with_trace() -> Harness<'static, App> {
 }
 
 fn span_ns(harness: &Harness<'_, App>) -> f64 {
-    harness.state().view().and_then(|view| view.window()).expect("a window of time").span_ns()
+    harness.state().view().and_then(TimelineView::window).expect("a window of time").span_ns()
 }
 
 fn press(harness: &mut Harness<'_, App>, key: Key) {
