@@ -281,7 +281,7 @@ mod tests {
     fn copies_made_one_after_the_other_miss_nothing_and_repeat_nothing() {
         let mut timeline = Timeline::new(info(), 4);
         let track = timeline.tenant_track(TenantId(0), "face");
-        let mut push = |timeline: &mut Timeline, at| {
+        let push = |timeline: &mut Timeline, at| {
             let (tenant, kind) = (Some(TenantId(0)), InstantKind::Arrival);
             timeline.push_instant(Instant { at: Nanos(at), track, tenant, kind, request: None });
         };
