@@ -21,22 +21,18 @@ use rand::rngs::StdRng;
 fn on_every_device(limit: u64, mut f: impl FnMut(Opened, Opened)) {
     assert!(!common::devices().is_empty() || std::env::var_os("CI").is_none());
     for found in find() {
-        let open = || {
-            let clock = WallClock::start();
-            (clock, Box::new(WgpuDevice::open(&found, clock).unwrap()) as Box<dyn Device>)
-        };
-        let (clock, device) = open();
-        f(open(), (clock, Box::new(Limited::new(device, limit))));
+        let open = || Box::new(WgpuDevice::open(&found, WallClock::start()).unwrap());
+        f(open(), Box::new(Limited::new(open(), limit)));
     }
 }
 
-type Opened = (WallClock, Box<dyn Device>);
+type Opened = Box<dyn Device>;
 
 /// The model's answers, and what it became on the device.
-fn run((clock, mut device): Opened, graph: &Arc<Graph>, requests: &[Vec<HostTensor>]) -> (Vec<Vec<u8>>, Compiled) {
+fn run(mut device: Opened, graph: &Arc<Graph>, requests: &[Vec<HostTensor>]) -> (Vec<Vec<u8>>, Compiled) {
     let compiled = compile(graph, device.as_mut(), TenantId(99)).unwrap();
     compiled.buffers.iter().for_each(|&b| device.free(b));
-    let engine = Engine::builder().start_on(clock, device).unwrap();
+    let engine = Engine::builder().start_on(device).unwrap();
     let tenant = engine.load_graph(TenantSpec::new("t", "zoo:test"), graph.clone(), &mut |_| {}).unwrap();
     let answers = requests.iter().flat_map(|r| tenant.infer(r.clone()).unwrap().wait().unwrap().outputs);
     let answers = answers.map(|t| t.bytes().to_vec()).collect();
@@ -245,8 +241,8 @@ fn what_does_not_divide_is_computed_by_the_cpu_and_says_why() {
 fn activations_beyond_the_limit_are_refused_with_the_numbers() {
     let model = Model::default().input("x", F32, &[1000]).node("Relu", "y", &["x"], &[]).output("y", F32, &[1000]);
     let graph = model.load();
-    on_every_device(7_999, |_, (clock, device)| {
-        let engine = Engine::builder().start_on(clock, device).unwrap();
+    on_every_device(7_999, |_, device| {
+        let engine = Engine::builder().start_on(device).unwrap();
         let spec = TenantSpec::new("large", "zoo:test");
         let error = engine.load_graph(spec, graph.clone(), &mut |_| {}).unwrap_err().to_string();
         assert!(error.contains("\"large\"") && error.contains("activations"), "{error}");

@@ -1,15 +1,17 @@
 //! The engine with models of the zoo on every device: tenants do not notice each other, whatever one of them does.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cotenant::engine::run::{self, RunOptions, inputs};
+use cotenant::engine::run::{self, RunError, RunOptions, RunStage, Watch, inputs};
 use cotenant::engine::scenario::Scenario;
 use cotenant::engine::{Engine, InferError, Tenant, TenantSpec, device};
 use cotenant::graph::{self, Graph, LoadOptions, ModelSource};
 use cotenant::service::policy::POLICIES;
 use cotenant::tensor::{DType, HostTensor};
+use cotenant::timeline::{Category, Event};
 
 const SMALL: [&str; 4] = ["keyword_spotting", "matmul_64", "softmax_64x33", "gelu_1000"];
 
@@ -170,6 +172,54 @@ fn a_scenario_may_be_counted_in_requests() {
     let report = run::scenario(&scenario, &options, &mut |_| {}).unwrap();
     assert!(report.metrics.tenants.iter().all(|t| (t.requests, t.completed) == (7, 7)));
     assert!(report.timeline.is_none());
+}
+
+/// Joins what it is shown and ends the run after so many answers; before requests come where that is zero.
+struct Onlooker {
+    answers: usize,
+    stages: Vec<String>,
+    seen: u64,
+    events: Vec<Event>,
+}
+
+impl Watch for Onlooker {
+    fn stage(&mut self, stage: RunStage) {
+        self.stages.push(format!("{stage:?}"));
+    }
+
+    fn look(&mut self, engine: &Engine) -> ControlFlow<()> {
+        let part = engine.timeline_since(self.seen).unwrap().unwrap();
+        assert_eq!(part.dropped(), self.seen, "nothing is missed");
+        self.seen = part.recorded();
+        self.events.extend(part.events());
+        let answered = |e: &&Event| matches!(e, Event::Span(s) if s.category == Category::Request);
+        let measured = part.measured_from.is_some() || self.answers == 0;
+        if measured && self.events.iter().filter(answered).count() >= self.answers {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[test]
+fn whoever_looks_on_sees_everything_and_may_end_a_run() {
+    // Without an end it would take a day.
+    let text = SCENARIO.replace("duration_s = 0.5", "duration_s = 86400.0\n[device]\nspec = \"null\"");
+    let scenario = Scenario::parse(&text, Path::new("scenario.toml")).unwrap();
+    let options = RunOptions { timeline_events_max: Some(10_000_000), ..RunOptions::default() };
+    let watch = |answers| {
+        let mut onlooker = Onlooker { answers, stages: Vec::new(), seen: 0, events: Vec::new() };
+        let report = run::watched(&scenario, &options, &mut onlooker);
+        (report, onlooker)
+    };
+    let (report, onlooker) = watch(100);
+    let timeline = report.unwrap().timeline.unwrap();
+    assert!(timeline.measured_from.is_some());
+    assert!(onlooker.events.iter().eq(timeline.events()), "parts make the whole");
+    assert!(onlooker.stages.iter().any(|stage| stage.starts_with("Running")));
+    let (report, onlooker) = watch(0);
+    assert!(matches!(report, Err(RunError::Stopped)));
+    assert!(!onlooker.stages.iter().any(|stage| stage.starts_with("Running")));
 }
 
 #[test]

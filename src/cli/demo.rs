@@ -1,7 +1,7 @@
 //! `cotenant demo`: four built-in tenants on the best device, for a few seconds; a table, a trace, and where to go next.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 
@@ -9,12 +9,10 @@ use super::device::DeviceArg;
 use super::error::CliError;
 use super::report::{Report, to_json};
 use super::run::{Files, print, run_traced, seconds, status};
+use crate::engine::demo;
 use crate::engine::run::RunOptions;
-use crate::engine::scenario::{Length, Scenario};
+use crate::engine::scenario::Length;
 use crate::timeline::metrics::RunMetrics;
-
-/// The scenario.
-const SCENARIO: &str = include_str!("demo.toml");
 
 /// See several models share this machine's best device
 #[derive(ClapArgs, Debug)]
@@ -45,8 +43,7 @@ pub struct Demo {
 /// [`CliError`]: what is wrong with the arguments or the device.
 pub fn run(args: &Args) -> Result<Demo, CliError> {
     args.device.only_one()?;
-    let mut scenario = Scenario::parse(SCENARIO, Path::new("demo.toml"))?;
-    scenario.length = Length::Duration(seconds("--seconds", args.seconds)?);
+    let scenario = demo::scenario(Length::Duration(seconds("--seconds", args.seconds)?))?;
     let options = RunOptions { device: Some(args.device.device.clone()), ..RunOptions::default() };
     let files = Files { trace: Some(args.trace.clone()), svg: args.svg.clone() };
     let (metrics, _) = run_traced(&scenario, options, &files)?;
@@ -72,7 +69,11 @@ impl Report for Demo {
             "\"alone ms\" is the latency without company; ANTT is the mean slowdown against it, STP how many"
         )?;
         writeln!(out, "models' worth of work the device did at a time.\n")?;
-        writeln!(out, "The trace is in {}: open it at ui.perfetto.dev. Next:", self.trace.display())?;
+        writeln!(
+            out,
+            "The trace is in {}: open it with cotenant-app or at ui.perfetto.dev. Next:",
+            self.trace.display()
+        )?;
         writeln!(out, "  cotenant devices                    what this machine has")?;
         writeln!(out, "  cotenant inspect zoo:mobilenet_v2   what a model becomes")?;
         writeln!(out, "  cotenant run --policy help          who is served next")?;

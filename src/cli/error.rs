@@ -116,7 +116,7 @@ impl From<RunError> for CliError {
             | RunError::InputFile { .. }
             | RunError::Arrival { .. }
             | RunError::Profile { .. } => CliError::Input(e.to_string()),
-            RunError::EngineGone(_) => CliError::Failed(e.to_string()),
+            RunError::EngineGone(_) | RunError::Stopped => CliError::Failed(e.to_string()),
         }
     }
 }

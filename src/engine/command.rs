@@ -34,8 +34,15 @@ pub(super) enum Command {
     Drive(Box<Drive>, SyncSender<DriveReport>),
     /// Say how things are.
     Stats(SyncSender<EngineStats>),
-    /// Copy the timeline.
-    Timeline(SyncSender<Option<Timeline>>),
+    /// Let no further request of a run come.
+    EndDrive,
+    /// Copy what was recorded after the first `seen` events.
+    Timeline {
+        /// Events that whoever asks has seen.
+        seen: u64,
+        /// Where the copy goes; `None` without a recorder.
+        reply: SyncSender<Option<Timeline>>,
+    },
     /// End.
     Shutdown,
 }

@@ -15,6 +15,7 @@ mod cost;
 mod cpu_nodes;
 mod cpu_pool;
 mod cut;
+pub mod demo;
 pub mod device;
 mod dispatcher;
 mod error;
@@ -379,8 +380,17 @@ impl Engine {
     /// # Errors
     /// [`EngineGone`].
     pub fn timeline(&self) -> Result<Option<Timeline>, EngineGone> {
+        self.timeline_since(0)
+    }
+
+    /// A copy of what was recorded after the first `seen` events, for those who look on: ask next with its
+    /// [`Timeline::recorded`]. `None` where the engine was started without a timeline.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub fn timeline_since(&self, seen: u64) -> Result<Option<Timeline>, EngineGone> {
         let (reply, answer) = mpsc::sync_channel(1);
-        self.send(Command::Timeline(reply))?;
+        self.send(Command::Timeline { seen, reply })?;
         answer.recv().map_err(|_| EngineGone)
     }
 

@@ -423,7 +423,8 @@ fn outputs_that_change_while_others_run_are_found() {
         let inner = device::open("reference", WallClock::start()).unwrap();
         let device = Fragile { corrupt_after, inner, ..Fragile::new() };
         let engine = Engine::builder().start_on(Box::new(device)).unwrap();
-        let report = run::scenario_on(&engine, &scenario, &run::RunOptions::default(), &mut |_| {}).unwrap();
+        let report = run::scenario_on(&engine, &scenario, &run::RunOptions::default(), &mut run::Progress(&mut |_| {}));
+        let report = report.unwrap();
         let of = |t: &crate::timeline::metrics::TenantMetrics| (t.completed, t.mismatched, t.output_sha256.clone());
         report.metrics.tenants.iter().map(of).collect::<Vec<_>>()
     };

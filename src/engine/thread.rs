@@ -99,12 +99,21 @@ impl EngineThread {
             Command::Drive(drive, reply) => {
                 let first = self.sources;
                 self.sources += drive.sources.len();
-                self.driving = Some(Driving::start(*drive, first, reply, self.dispatcher.now()));
+                let now = self.dispatcher.now();
+                if let Some(recorder) = &mut self.dispatcher.recorder {
+                    recorder.measurement_begins(now);
+                }
+                self.driving = Some(Driving::start(*drive, first, reply, now));
+            }
+            Command::EndDrive => {
+                if let Some(driving) = &mut self.driving {
+                    driving.end_arrivals(self.dispatcher.now());
+                }
             }
             // Whoever asked may have gone.
             Command::Stats(reply) => drop(reply.try_send(self.stats())),
-            Command::Timeline(reply) => {
-                drop(reply.try_send(self.dispatcher.recorder.as_ref().map(|r| r.timeline().clone())));
+            Command::Timeline { seen, reply } => {
+                drop(reply.try_send(self.dispatcher.recorder.as_ref().map(|r| r.timeline().since(seen))));
             }
             Command::Shutdown => return ControlFlow::Break(()),
         }

@@ -55,6 +55,11 @@ impl Recorder {
         &self.timeline
     }
 
+    /// What came before `at` was loading and warm-up.
+    pub(super) fn measurement_begins(&mut self, at: Nanos) {
+        self.timeline.measured_from = Some(at);
+    }
+
     /// Adds a tenant's track and interns all names that its requests will need.
     pub(super) fn add_tenant(&mut self, tenant: &TenantShared, class: Class, slo: Nanos) {
         let timeline = &mut self.timeline;

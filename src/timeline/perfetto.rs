@@ -1,7 +1,7 @@
 //! Chrome/Perfetto JSON: what ui.perfetto.dev and the app open.
 //!
-//! `{"otherData":{…},"displayTimeUnit":"ns","traceEvents":[…]}`. `otherData` is the [`RunInfo`] with `format`, `version`
-//! and the number of dropped events. A process (`pid`) stands for a kind and group of tracks, a thread (`tid`) for a
+//! `{"otherData":{…},"displayTimeUnit":"ns","traceEvents":[…]}`. `otherData` is the [`RunInfo`] with `format`, `version`,
+//! the number of dropped events and, of a measured run, when the measurement began. A process (`pid`) stands for a kind and group of tracks, a thread (`tid`) for a
 //! track. Times are microseconds with three decimals, so nanoseconds survive (up to 2^52 ns, 52 days).
 //!
 //! Viewers need the spans of one thread to nest. Requests of one tenant, or kernels of one lane, may overlap without
@@ -69,7 +69,14 @@ pub fn replace_file(path: &Path, contents: impl FnOnce(&mut BufWriter<&File>) ->
 /// Whatever `out` reports.
 pub fn write(timeline: &Timeline, out: &mut impl Write) -> io::Result<()> {
     out.write_all(b"{\"otherData\":")?;
-    json(out, &Head { format: FORMAT, version: VERSION, info: &timeline.info, dropped_events: timeline.dropped() })?;
+    let head = Head {
+        format: FORMAT,
+        version: VERSION,
+        info: &timeline.info,
+        dropped_events: timeline.dropped(),
+        measured_from_ns: timeline.measured_from.map(|at| at.0),
+    };
+    json(out, &head)?;
     out.write_all(b",\"displayTimeUnit\":\"ns\",\"traceEvents\":[")?;
     let mut list = List { out, first: true };
     let groups = write_processes(timeline, &mut list)?;
@@ -102,6 +109,8 @@ struct Head<'a> {
     #[serde(flatten)]
     info: &'a RunInfo,
     dropped_events: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    measured_from_ns: Option<u64>,
 }
 
 /// The elements of `traceEvents`, one per line.

@@ -15,6 +15,8 @@ use crate::tensor::{Nanos, TenantId};
 pub struct Timeline {
     /// What was run on what.
     pub info: RunInfo,
+    /// When the measurement began, where there was one: before it models were loaded and ran alone.
+    pub measured_from: Option<Nanos>,
     names: Names,
     tracks: Vec<Track>,
     events: VecDeque<Event>,
@@ -118,6 +120,7 @@ impl Timeline {
         let capacity = capacity.max(1);
         Timeline {
             info,
+            measured_from: None,
             names: Names::new(),
             tracks: Vec::new(),
             events: VecDeque::with_capacity(capacity),
@@ -192,6 +195,27 @@ impl Timeline {
         self.events.is_empty()
     }
 
+    /// Events that were recorded so far, dropped ones included.
+    pub fn recorded(&self) -> u64 {
+        self.dropped + self.events.len() as u64
+    }
+
+    /// A copy with what was recorded after the first `seen` events; the others count as dropped in it. Its ids of names
+    /// and tracks are this timeline's, so that copies made one after the other can be joined.
+    pub fn since(&self, seen: u64) -> Timeline {
+        let skip = seen.saturating_sub(self.dropped).min(self.events.len() as u64);
+        let events: VecDeque<Event> = self.events.range(skip as usize..).copied().collect();
+        Timeline {
+            info: self.info.clone(),
+            measured_from: self.measured_from,
+            names: self.names.clone(),
+            tracks: self.tracks.clone(),
+            capacity: events.len().max(1),
+            events,
+            dropped: self.dropped + skip,
+        }
+    }
+
     /// Events that are kept at most.
     pub fn capacity(&self) -> usize {
         self.capacity
@@ -251,6 +275,32 @@ mod tests {
         assert_eq!((timeline.len(), timeline.dropped()), (3, 2));
         assert_eq!(timeline.bounds(), Some((Nanos(2), Nanos(4))));
         assert!(timeline.events.capacity() >= 3);
+    }
+
+    #[test]
+    fn copies_made_one_after_the_other_miss_nothing_and_repeat_nothing() {
+        let mut timeline = Timeline::new(info(), 4);
+        let track = timeline.tenant_track(TenantId(0), "face");
+        let push = |timeline: &mut Timeline, at| {
+            let (tenant, kind) = (Some(TenantId(0)), InstantKind::Arrival);
+            timeline.push_instant(Instant { at: Nanos(at), track, tenant, kind, request: None });
+        };
+        let mut seen = 0;
+        let mut joined = Vec::new();
+        let mut lost = 0;
+        // The seventh and eighth batch are larger than the ring.
+        for (batch, n) in [1, 0, 3, 4, 2, 4, 6, 9].into_iter().enumerate() {
+            (0..n).for_each(|i| push(&mut timeline, 100 * batch as u64 + i));
+            let tail = timeline.since(seen);
+            lost += tail.dropped() - seen;
+            seen = tail.recorded();
+            joined.extend(tail.events().map(|e| e.start().0));
+            assert_eq!(tail.tracks().len(), 1);
+        }
+        assert_eq!((seen, lost), (timeline.recorded(), 2 + 5));
+        assert_eq!(joined.len() as u64, timeline.recorded() - lost);
+        assert!(joined.is_sorted_by(|a, b| a < b));
+        assert!(timeline.since(u64::MAX).is_empty());
     }
 
     #[test]

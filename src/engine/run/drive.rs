@@ -195,6 +195,11 @@ impl Driving {
         }
     }
 
+    /// Lets no request come that is due at `now` or later.
+    pub(in crate::engine) fn end_arrivals(&mut self, now: Nanos) {
+        self.until = Some(self.until.map_or(now, |until| until.min(now)));
+    }
+
     /// When something happens next without anybody's doing.
     pub(in crate::engine) fn next_timer(&mut self) -> Option<Nanos> {
         let due = self.next_due().map(|(due, _)| due);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{RunError, RunOptions, RunStage, inputs};
+use super::{RunError, RunOptions, RunStage, Watch, inputs};
 use crate::engine::scenario::{self, ModelRef};
 use crate::engine::{Engine, LoadError, LoadStage, Tenant, TenantSpec};
 use crate::graph::{self, Graph, GraphError, LoadOptions, ModelSource};
@@ -15,7 +15,7 @@ pub(super) fn load(
     spec: &scenario::TenantSpec,
     options: &RunOptions,
     tenant_idx: usize,
-    progress: &mut dyn FnMut(RunStage),
+    watch: &mut dyn Watch,
 ) -> Result<(Tenant, Option<Vec<HostTensor>>), RunError> {
     let model = match &spec.model {
         ModelRef::File(path) => ModelSource::File(path.clone()),
@@ -25,7 +25,7 @@ pub(super) fn load(
         }
     };
     let load_options = LoadOptions { dims: spec.dims.clone(), shapes: spec.shapes.clone(), ..LoadOptions::default() };
-    let mut tell = |stage: LoadStage| progress(RunStage::Loading { tenant: &spec.name, tenant_idx, stage });
+    let mut tell = |stage: LoadStage| watch.stage(RunStage::Loading { tenant: &spec.name, tenant_idx, stage });
     tell(LoadStage::Reading);
     let (graph, given) = match &spec.inputs {
         Some(folder) => {

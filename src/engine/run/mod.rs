@@ -4,6 +4,7 @@ pub(super) mod drive;
 pub mod inputs;
 mod load;
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -82,6 +83,30 @@ pub enum RunStage<'a> {
     },
 }
 
+/// Looks on while a scenario runs, on the thread that runs it.
+pub trait Watch {
+    /// What the run is doing now.
+    fn stage(&mut self, stage: RunStage);
+
+    /// Called after each load and warm-up, every tenth of a second while requests come, and once at the end. `engine` tells
+    /// how things are, [`Engine::timeline_since`] what happened. With `Break` no further request comes and the run ends as
+    /// if its time was over; between loads it ends at once.
+    fn look(&mut self, engine: &Engine) -> ControlFlow<()>;
+}
+
+/// Tells of stages only.
+pub(super) struct Progress<'a>(pub(super) &'a mut dyn FnMut(RunStage));
+
+impl Watch for Progress<'_> {
+    fn stage(&mut self, stage: RunStage) {
+        self.0(stage);
+    }
+
+    fn look(&mut self, _: &Engine) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
 /// The outcome of a run.
 #[derive(Clone, Debug)]
 pub struct RunReport {
@@ -148,6 +173,9 @@ pub enum RunError {
     /// The engine ended while it ran.
     #[error(transparent)]
     EngineGone(#[from] EngineGone),
+    /// Whoever looked on ended it before requests came.
+    #[error("the run was stopped while its tenants were loaded")]
+    Stopped,
 }
 
 /// A tenant that was loaded and ran alone.
@@ -175,6 +203,14 @@ pub fn scenario(
     options: &RunOptions,
     progress: &mut dyn FnMut(RunStage),
 ) -> Result<RunReport, RunError> {
+    watched(scenario, options, &mut Progress(progress))
+}
+
+/// Runs `scenario` while `watch` looks on.
+///
+/// # Errors
+/// As [`scenario()`], and [`RunError::Stopped`].
+pub fn watched(scenario: &Scenario, options: &RunOptions, watch: &mut dyn Watch) -> Result<RunReport, RunError> {
     let policy = options.policy.as_ref().unwrap_or(&scenario.policy);
     let mut builder = Engine::builder()
         .device(options.device.as_deref().unwrap_or(&scenario.device))
@@ -183,33 +219,37 @@ pub fn scenario(
     if let Some(events_max) = options.timeline_events_max {
         builder = builder.timeline(events_max);
     }
-    scenario_on(&builder.start()?, scenario, options, progress)
+    scenario_on(&builder.start()?, scenario, options, watch)
 }
 
 /// Runs `scenario` on an engine that was started for it, with its policy: the device and the policy that `scenario` and
 /// `options` name only appear in the report.
 ///
 /// # Errors
-/// [`RunError`], as [`scenario`].
+/// [`RunError`], as [`watched`].
 pub fn scenario_on(
     engine: &Engine,
     scenario: &Scenario,
     options: &RunOptions,
-    progress: &mut dyn FnMut(RunStage),
+    watch: &mut dyn Watch,
 ) -> Result<RunReport, RunError> {
     let seed = options.seed.unwrap_or(scenario.seed);
     let policy = options.policy.as_ref().unwrap_or(&scenario.policy);
     let mut ready = Vec::new();
     for (at, spec) in scenario.tenants.iter().enumerate() {
-        let (tenant, given) = load(engine, spec, options, at, progress)?;
-        progress(RunStage::WarmingUp { tenant: &spec.name });
+        let (tenant, given) = load(engine, spec, options, at, watch)?;
+        look(engine, watch)?;
+        watch.stage(RunStage::WarmingUp { tenant: &spec.name });
         let inputs = given.unwrap_or_else(|| inputs::drawn(&tenant.inputs(), seed));
         ready.push(warm_up(tenant, inputs, options)?);
+        look(engine, watch)?;
     }
     let before = engine.stats()?.counters;
-    let report = drive(engine, scenario, &ready, options, seed, progress)?;
+    let report = drive(engine, scenario, &ready, options, seed, watch)?;
     let mut first_outputs = Vec::new();
     let after = engine.stats()?;
+    // It is over either way.
+    let _ = watch.look(engine);
     let timeline = engine.timeline()?.map(|mut timeline| {
         let path = scenario.origin.display().to_string();
         timeline.info.seed = seed;
@@ -259,6 +299,14 @@ pub fn scenario_on(
     })
 }
 
+/// Lets the watcher look before requests come.
+fn look(engine: &Engine, watch: &mut dyn Watch) -> Result<(), RunError> {
+    match watch.look(engine) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(RunError::Stopped),
+    }
+}
+
 /// The first requests of a tenant, alone on the device: nothing is created after them, and they tell its solo latency.
 fn warm_up(tenant: Tenant, inputs: Vec<HostTensor>, options: &RunOptions) -> Result<Ready, RunError> {
     // Inputs that do not fit are the scenario's mistake; a request that fails is its tenant's alone.
@@ -298,7 +346,7 @@ fn drive(
     ready: &[Ready],
     options: &RunOptions,
     seed: u64,
-    progress: &mut dyn FnMut(RunStage),
+    watch: &mut dyn Watch,
 ) -> Result<DriveReport, RunError> {
     let mut sources = Vec::new();
     for ((tenant_idx, spec), ready) in (0..).zip(&scenario.tenants).zip(ready) {
@@ -323,7 +371,12 @@ fn drive(
     loop {
         match report.recv_timeout(Duration::from_millis(100)) {
             Ok(report) => return Ok(report),
-            Err(RecvTimeoutError::Timeout) => progress(RunStage::Running { elapsed: engine.now().since(start) }),
+            Err(RecvTimeoutError::Timeout) => {
+                watch.stage(RunStage::Running { elapsed: engine.now().since(start) });
+                if watch.look(engine).is_break() {
+                    engine.send(Command::EndDrive)?;
+                }
+            }
             Err(RecvTimeoutError::Disconnected) => return Err(EngineGone.into()),
         }
     }

@@ -96,6 +96,7 @@ pub fn parse(bytes: &[u8], origin: &Path) -> Result<Timeline, TraceError> {
     let n_events = file.events.iter().filter(|e| matches!(e.ph, "X" | "i")).count();
     let mut reader = Reader { timeline: Timeline::new(info, n_events), groups: HashMap::new(), rows: HashMap::new() };
     reader.timeline.add_dropped(label.dropped_events);
+    reader.timeline.measured_from = label.measured_from_ns.map(Nanos);
     for (index, event) in file.events.iter().enumerate() {
         reader.take(event).map_err(|what| TraceError::Event { path: origin.into(), index, what })?;
     }
@@ -116,6 +117,8 @@ struct Label {
     version: u32,
     #[serde(default)]
     dropped_events: u64,
+    #[serde(default)]
+    measured_from_ns: Option<u64>,
 }
 
 #[derive(Deserialize)]

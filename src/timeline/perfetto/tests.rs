@@ -21,6 +21,7 @@ fn info() -> RunInfo {
 /// A lane, a host track and two tenants, with the given spans `(track, start, length)`.
 fn sample(spans: &[(usize, u64, u64)]) -> Timeline {
     let mut t = Timeline::new(info(), spans.len() + 8);
+    t.measured_from = Some(Nanos(spans.len() as u64));
     let tracks = [
         t.lane_track("a \"quoted\" GPU", "lane 0"),
         t.host_track("engine"),
