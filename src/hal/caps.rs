@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+use crate::timeline::metrics::Power;
+
 /// How strictly a partition separates its tenants (the survey's Table II, first row).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -104,6 +106,9 @@ pub struct DeviceCaps {
     pub timestamps: bool,
     /// 16-bit floats in kernels.
     pub f16: bool,
+    /// Its power, where it is known; for estimates of energy.
+    #[serde(skip)]
+    pub power: Option<Power>,
     /// Sizes.
     pub limits: Limits,
     /// Oddities.
