@@ -24,6 +24,7 @@ mod plan;
 mod quota;
 mod recording;
 pub mod reference;
+pub mod sim;
 pub mod wgpu;
 
 use std::time::Duration;
