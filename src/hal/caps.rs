@@ -104,6 +104,8 @@ pub struct DeviceCaps {
     pub timestamps: bool,
     /// 16-bit floats in kernels.
     pub f16: bool,
+    /// 64-bit integers in kernels, so that a load may bring two words.
+    pub int64: bool,
     /// Sizes.
     pub limits: Limits,
     /// Oddities.

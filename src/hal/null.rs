@@ -46,6 +46,7 @@ impl NullDevice {
             subgroup: None,
             timestamps: true,
             f16: false,
+            int64: false,
             limits: Limits {
                 binding_bytes_max: 1 << 31,
                 storage_buffers_max: 8,

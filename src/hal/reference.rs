@@ -49,6 +49,7 @@ impl ReferenceDevice {
             subgroup: None,
             timestamps: true,
             f16: false,
+            int64: false,
             limits: Limits {
                 binding_bytes_max: 8 << 30,
                 storage_buffers_max: 8,

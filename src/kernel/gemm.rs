@@ -17,10 +17,12 @@ pub const GEMM_BATCH_AXES_MAX: usize = 4;
 /// Iterations of a tile that are allowed: below lavapipe's 65,535, with room for the walk over tiles.
 pub(super) const TILE_ITERATIONS_MAX: usize = 60_000;
 
-/// Multiplications from which on lavapipe's compiler may take a second, and from which on it may take several; at 20
-/// GFLOP/s the product itself takes 7 ms and 27 ms then.
-const MEDIUM_PRODUCTS: usize = 1 << 26;
-const LONG_PRODUCTS: usize = 1 << 28;
+/// Iterations that a sum may take, with room for the rest of its tile.
+const SUM_ITERATIONS_MAX: usize = TILE_ITERATIONS_MAX - 1_000;
+
+/// Steps of a sum in one iteration of its loop, where the sum would otherwise take more iterations than a device may do;
+/// tiles are small then, because all operands of the steps are loaded first.
+const LONG_SUM_STEPS: usize = 16;
 
 pub(super) const FILE: KernelFile =
     KernelFile { name: "gemm", source: include_str!("../../shaders/gemm.wgsl"), fields: GemmOp::FIELDS };
@@ -80,6 +82,14 @@ struct Config {
     rn: u32,
 }
 
+/// How an operand is read: the values of the constants `WIDE_A` and `WIDE_B`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loads {
+    Words = 0,
+    PairsAlongK = 1,
+    PairsAlongOuter = 2,
+}
+
 /// The product as the kernel sees it: views cut into their parts.
 struct Problem {
     m: usize,
@@ -128,13 +138,20 @@ impl Operator for Gemm {
             spaces.swap(0, 1);
         }
         let lanes = lanes(caps);
-        let config = problem.config(caps, lanes);
-        let sg = shared_rows(caps, lanes, config.rm);
         let [k0, k1] = problem.k;
-        let iterations = |unrolled: usize| k0 * (k1.div_ceil(unrolled) + 1) + (config.rm * (config.rn + 1)) as usize;
-        let unrolled = [1, 16].into_iter().find(|&unrolled| iterations(unrolled) <= TILE_ITERATIONS_MAX);
-        let unrolled =
-            unrolled.ok_or_else(|| NoKernel(format!("a sum of {k0} x {k1} products is too long for one tile")))?;
+        let iterations = |steps: usize| k0 * (k1.div_ceil(steps) + 1);
+        let long = iterations(1) > SUM_ITERATIONS_MAX;
+        let steps = match long {
+            true => LONG_SUM_STEPS,
+            false if loads_pairs(caps) && k1.is_multiple_of(2) => 2,
+            false => 1,
+        };
+        if iterations(steps) > SUM_ITERATIONS_MAX {
+            return Err(NoKernel(format!("a sum of {k0} x {k1} products is too long for one tile")));
+        }
+        let config = problem.config(caps, lanes, long);
+        let sg = shared_rows(caps, lanes, config.rm);
+        let [wide_a, wide_b] = problem.loads(caps, config, sg, steps);
         let in_weights = |space| u32::from(space == Space::Weights);
         let kernel = KernelSpec {
             name: FILE.name,
@@ -142,8 +159,11 @@ impl Operator for Gemm {
             consts: vec![
                 ("RM", config.rm),
                 ("RN", config.rn),
-                ("KU", unrolled as u32),
+                ("KU", steps as u32),
+                ("TAIL", u32::from(!k1.is_multiple_of(steps))),
                 ("SG", sg),
+                ("WIDE_A", wide_a as u32),
+                ("WIDE_B", wide_b as u32),
                 ("A_WEIGHTS", in_weights(spaces[0])),
                 ("B_WEIGHTS", in_weights(spaces[1])),
                 ("INPUTS", self.epilogue.inputs()),
@@ -161,7 +181,7 @@ impl Operator for Gemm {
             kernel: Arc::new(kernel),
             params: problem.params(panel, operands.scalars).words(),
             tiles: u32::try_from(tiles).map_err(|_| NoKernel(format!("{tiles} tiles are too many")))?,
-            tile_iterations: iterations(unrolled) as u32,
+            tile_iterations: iterations(steps) as u32 + config.rm * (config.rn + 1),
         }])
     }
 
@@ -295,11 +315,13 @@ impl Problem {
         }
     }
 
-    /// Measured on both software devices: more sums per load are faster, up to 128 on SwiftShader and up to 256 on lavapipe,
-    /// which compiles such a tile for seconds, so that only long products are worth it. Small products take smaller
-    /// tiles, so that all cores have some; a row or two take no rows that nobody asked for and more columns.
-    fn config(&self, caps: &DeviceCaps, lanes: u32) -> Config {
+    /// Measured on both software devices: more sums per load are faster, up to 128; with more, lavapipe compiles a tile
+    /// for seconds. Few columns take smaller tiles; a row or two take no rows that nobody asked for and more columns.
+    fn config(&self, caps: &DeviceCaps, lanes: u32, long: bool) -> Config {
         let n_max = (self.n as u32).div_ceil(lanes);
+        if long {
+            return Config { rm: (self.m as u32).min(8), rn: 1 };
+        }
         if self.m <= 4 {
             let rn = (n_max / 4).clamp(1, 8);
             return Config { rm: self.m as u32, rn: 1 << rn.ilog2() };
@@ -307,22 +329,32 @@ impl Problem {
         if self.m <= 8 {
             return Config { rm: 8, rn: n_max.next_power_of_two().min(4) };
         }
-        let large = match (caps.kind, caps.subgroup) {
-            (DeviceKind::SoftwareGpu, Some(8)) if self.m >= 32 => self.products(),
-            _ => 0,
-        };
-        let (rm, rn) = match (large, caps.subgroup) {
-            (LONG_PRODUCTS.., _) => (32, 8),
-            (MEDIUM_PRODUCTS.., _) => (32, 4),
-            (_, Some(4)) if n_max > 4 => (16, 8),
-            _ => (16, 4),
-        };
-        Config { rm, rn: n_max.next_power_of_two().min(rn) }
+        let rn = if n_max > 4 && (caps.subgroup == Some(4) || loads_pairs(caps)) { 8 } else { 4 };
+        Config { rm: 16, rn: n_max.next_power_of_two().min(rn) }
     }
 
-    /// Multiplications in all.
-    fn products(&self) -> usize {
-        volume(&self.batch[0].shape) * self.m * self.n * self.k[0] * self.k[1]
+    /// How a and b are read by a tile that takes `steps` of the sum at once.
+    fn loads(&self, caps: &DeviceCaps, config: Config, sg: u32, steps: usize) -> [Loads; 2] {
+        let [k0, k1] = self.k;
+        let even = |stride: isize, extent: usize| extent == 1 || stride % 2 == 0;
+        let loads = |matrix: &Matrix, extent: usize, batch: &View, along_outer: bool| {
+            let batches = batch.offset % 2 == 0 && batch.shape.iter().zip(&batch.strides).all(|(&n, &s)| even(s, n));
+            let along_k = steps.is_multiple_of(2) && k1.is_multiple_of(steps);
+            if !loads_pairs(caps) || !batches || !even(matrix.k[0], k0) {
+                Loads::Words
+            } else if along_k && matrix.k[1] == 1 && even(matrix.outer, extent) {
+                Loads::PairsAlongK
+            } else if along_outer && matrix.outer == 1 && extent.is_multiple_of(2) && even(matrix.k[1], k1) {
+                Loads::PairsAlongOuter
+            } else {
+                Loads::Words
+            }
+        };
+        let a = match sg {
+            0 => Loads::Words,
+            _ => loads(&self.a, self.m, &self.batch[1], config.rm.is_multiple_of(2 * sg)),
+        };
+        [a, loads(&self.b, self.n, &self.batch[2], config.rn.is_multiple_of(2))]
     }
 
     fn params(&self, panel: u32, s: [f32; ELEMENTWISE_SCALARS_MAX]) -> GemmOp {
@@ -367,6 +399,11 @@ impl Problem {
 pub(super) fn lanes(caps: &DeviceCaps) -> u32 {
     let wanted = if caps.kind == DeviceKind::SoftwareGpu { 8 } else { 64 };
     wanted.min(caps.limits.invocations_max)
+}
+
+/// True where a load of two words, as a 64-bit integer, costs no more than one of a word. Measured on lavapipe only.
+pub(super) fn loads_pairs(caps: &DeviceCaps) -> bool {
+    caps.int64 && caps.kind == DeviceKind::SoftwareGpu
 }
 
 /// Columns of tiles that are computed together, row by row, when each reads `words` of the lanes' operand: as many as

@@ -300,8 +300,8 @@ impl Device for WgpuDevice {
     }
 
     fn alloc(&mut self, tenant: TenantId, bytes: u64) -> Result<BufferId, HalError> {
-        // Bindings may not be empty.
-        let size = bytes.div_ceil(4).max(1) * 4;
+        // Bindings hold at least one element, and the largest elements have two words.
+        let size = bytes.div_ceil(4).max(2) * 4;
         let limit = self.caps.limits.binding_bytes_max;
         if size > limit {
             return Err(HalError::BufferTooLarge { tenant, asked: size, limit });
