@@ -7,7 +7,7 @@
 // c    [batch, m, n]       any strides   arena, write; must not alias a or b; may be an x with the same strides
 // tile RM rows by RN * LANES columns of one batch; a lane keeps RM by RN sums of columns LANES apart; m, n, k >= 1
 //      (reads are clamped to the last row and column, writes are bounded); any number of workers
-// consts LANES (workgroup size), RM, RN, KU, TAIL, SG, WIDE_A, WIDE_B, A_WEIGHTS, B_WEIGHTS, INPUTS (1 + number of x),
+// consts LANES (workgroup size), RM, RN, K_AXES (1: k0 = 1), KU, TAIL, SG, WIDE_A, WIDE_B, A_WEIGHTS, B_WEIGHTS, INPUTS (1 + number of x),
 //      X_WEIGHTS
 //      KU: steps along k1 in one iteration of its loop; TAIL: k1 is no multiple of KU, products past the end are zero
 //      times zero. Two steps let a sum stay in a register for both; many keep long sums below a device's loop bound.
@@ -24,6 +24,7 @@
 const LANES: u32 = 64u;
 const RM: u32 = 16u;
 const RN: u32 = 4u;
+const K_AXES: u32 = 2u;
 const KU: u32 = 1u;
 const TAIL: u32 = 0u;
 const SG: u32 = 0u;
@@ -170,7 +171,7 @@ fn gemm_tile(op: GemmOp, tile: u32, lane: u32) {
             sums[i * RN + j] = 0.0;
         }
     }
-    for (var k0 = 0u; k0 < op.k0; k0++) {
+    for (var k0 = 0u; k0 < select(op.k0, 1u, K_AXES == 1u); k0++) {
         for (var k = 0u; k < op.k1; k += KU) {
             // All loads come before all products: on lavapipe a load ends a block of straight code.
             var va: array<f32, RM * KU>;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::gemm::{TILE_ITERATIONS_MAX, lanes, panel_tiles, shared_rows};
+use super::gemm::{TILE_ITERATIONS_MAX, lanes, loads_pairs, panel_tiles, shared_rows};
 use super::params::{KernelFile, params};
 use super::{
     ELEMENTWISE_SCALARS_MAX, EPILOGUE_OPERANDS_MAX, Epilogue, Io, KernelLaunch, NoKernel, Operator, Space, depthwise,
@@ -115,9 +115,12 @@ impl Operator for Conv {
             return depthwise::lower(self, caps, io, &operands);
         }
         let lanes = lanes(caps);
-        let rm = if self.oc > 8 { 16 } else { (self.oc as u32).next_multiple_of(4) };
-        let rn = if caps.subgroup == Some(4) && self.oc > 8 { 8 } else { 4 };
         let pixels = self.batch * shape[2] * shape[3];
+        let rm = if self.oc > 8 { 16 } else { (self.oc as u32).next_multiple_of(4) };
+        let wide_rows = caps.subgroup == Some(4) || loads_pairs(caps);
+        let rn = if wide_rows && self.oc > 8 && pixels > 4 * lanes as usize { 8 } else { 4 };
+        let sg = shared_rows(caps, lanes, rm);
+        let steps = if loads_pairs(caps) && self.ic.is_multiple_of(2) { 2 } else { 1 };
         let (tiles_m, tiles_n) = (self.oc.div_ceil(rm as usize), pixels.div_ceil((rn * lanes) as usize));
         let in_weights = |k: usize| u32::from(io.inputs[k].space == Space::Weights);
         let kernel = KernelSpec {
@@ -126,7 +129,9 @@ impl Operator for Conv {
             consts: vec![
                 ("RM", rm),
                 ("RN", rn),
-                ("SG", shared_rows(caps, lanes, rm)),
+                ("KU", steps as u32),
+                ("SG", sg),
+                ("WIDE", u32::from(loads_pairs(caps) && sg > 0 && rm.is_multiple_of(2 * sg) && pairs_of_channels(wt))),
                 ("IN_WEIGHTS", in_weights(0)),
                 ("W_WEIGHTS", in_weights(1)),
                 ("INPUTS", self.epilogue.inputs()),
@@ -135,7 +140,7 @@ impl Operator for Conv {
             lanes,
             chain: Some(self.epilogue.chain.clone()),
         };
-        let iterations = kh * (1 + kw * (2 + self.ic)) + (rn * (rm + 2)) as usize;
+        let iterations = kh * kw * (1 + self.ic / steps) + (rn * (rm + 2)) as usize;
         if iterations > TILE_ITERATIONS_MAX {
             return Err(NoKernel(format!("a sum of {} products is too long for one tile", kh * kw * self.ic)));
         }
@@ -210,6 +215,13 @@ impl Operator for Conv {
         }
         vec![self.epilogue.reference(&sums, &inputs[2..], &shape)]
     }
+}
+
+/// True where the output channels of weights `[groups, oc, ic, kh, kw]` lie in memory as pairs that begin at even words.
+fn pairs_of_channels(weights: &View) -> bool {
+    let even = |axis: usize| weights.shape[axis] == 1 || weights.strides[axis] % 2 == 0;
+    let together = weights.strides[1] == 1 && weights.shape[1].is_multiple_of(2);
+    together && weights.offset.is_multiple_of(2) && [0, 2, 3, 4].into_iter().all(even)
 }
 
 impl Conv {

@@ -159,6 +159,7 @@ impl Operator for Gemm {
             consts: vec![
                 ("RM", config.rm),
                 ("RN", config.rn),
+                ("K_AXES", if k0 == 1 { 1 } else { 2 }),
                 ("KU", steps as u32),
                 ("TAIL", u32::from(!k1.is_multiple_of(steps))),
                 ("SG", sg),

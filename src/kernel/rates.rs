@@ -46,6 +46,13 @@ pub struct Rates {
     pub copy_gbs: f64,
 }
 
+impl Rates {
+    /// The better figure of each.
+    pub fn max(self, other: Rates) -> Rates {
+        Rates { fma_gflops: self.fma_gflops.max(other.fma_gflops), copy_gbs: self.copy_gbs.max(other.copy_gbs) }
+    }
+}
+
 /// Measures `device`; takes about a second on a slow software device.
 ///
 /// # Errors
