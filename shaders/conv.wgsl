@@ -8,10 +8,12 @@
 // tile RM output channels of one group by RN * LANES pixels, numbered through batch, rows and columns; a lane keeps
 //      RM by RN sums of pixels LANES apart; all extents >= 1; any number of workers
 //      (reads are clamped to the image and the last channel and replaced by zero outside, writes are bounded)
-// consts LANES (workgroup size), RM, RN, KU, SG, WIDE, IN_WEIGHTS, W_WEIGHTS, INPUTS, X_WEIGHTS
+// consts LANES (workgroup size), RM, RN, KU, SG, WIDE, STRAIGHT, IN_WEIGHTS, W_WEIGHTS, INPUTS, X_WEIGHTS, X_CHANNELS
 //      KU: input channels in one iteration of their loop, divides ic; SG: see gemm.wgsl
 //      WIDE: weights are read as pairs of words, 64-bit integers, along the output channels: w_o = 1, oc, the offset and
 //      the other strides are even, RM is a multiple of 2 * SG. It changes no sum.
+//      STRAIGHT: no loop over a tile's results, see gemm.wgsl; X_CHANNELS: bit q: e q depends on the channel only and is
+//      loaded once for each; only with STRAIGHT
 // chain replaced by the linker; loops of constant length are unrolled by it, so that sums are registers
 // checks src/kernel/conv.rs::reference, relative error <= 1e-5
 const LANES: u32 = 64u;
@@ -20,10 +22,12 @@ const RN: u32 = 4u;
 const KU: u32 = 1u;
 const SG: u32 = 0u;
 const WIDE: u32 = 0u;
+const STRAIGHT: u32 = 0u;
 const IN_WEIGHTS: u32 = 0u;
 const W_WEIGHTS: u32 = 1u;
 const INPUTS: u32 = 1u;
 const X_WEIGHTS: u32 = 0u;
+const X_CHANNELS: u32 = 0u;
 
 struct ConvOp {
     batch: u32,
@@ -88,6 +92,13 @@ fn load_x(at: u32) -> f32 {
     return arena[at];
 }
 
+fn load_e(k: u32, at: u32) -> f32 {
+    if (((X_WEIGHTS >> (k - 1u)) & 1u) == 1u) {
+        return weights[at];
+    }
+    return arena[at];
+}
+
 fn conv_tile(op: ConvOp, tile: u32, lane: u32) {
     let total = op.batch * op.oh * op.ow;
     let tiles_n = (total + RN * LANES - 1u) / (RN * LANES);
@@ -127,8 +138,10 @@ fn conv_tile(op: ConvOp, tile: u32, lane: u32) {
 
     let edge = vec2<i32>(vec2<u32>(op.h, op.w)) - vec2<i32>(1, 1);
     var sums: array<f32, RM * RN>;
-    for (var i = 0u; i < RM * RN; i++) {
-        sums[i] = 0.0;
+    for (var i = 0u; i < RM; i++) {
+        for (var j = 0u; j < RN; j++) {
+            sums[i * RN + j] = 0.0;
+        }
     }
     for (var t = 0u; t < op.kh * op.kw; t++) {
         let u = t / op.kw;
@@ -185,38 +198,59 @@ fn conv_tile(op: ConvOp, tile: u32, lane: u32) {
         }
     }
 
-    // A loop over a copy in memory: its bounds vary, so it is not unrolled, and the chain appears once.
+    // See gemm.wgsl: a loop over a copy in memory, or straight code.
     var results: array<f32, RM * RN>;
     for (var i = 0u; i < RM; i++) {
         for (var j = 0u; j < RN; j++) {
             results[i * RN + j] = sums[i * RN + j];
         }
     }
-    let n_channels = min(RM, op.oc - o);
-    let n_pixels = min(RN, (total - min(pixel, total) + LANES - 1u) / LANES);
+    var n_channels = RM;
+    var n_pixels = RN;
+    if (STRAIGHT == 0u) {
+        n_channels = min(RM, op.oc - o);
+        n_pixels = min(RN, (total - min(pixel, total) + LANES - 1u) / LANES);
+    }
+    var of_channels: array<f32, RM * INPUTS>;
+    if (X_CHANNELS > 0u) {
+        for (var i = 0u; i < RM; i++) {
+            for (var k = 1u; k < INPUTS; k++) {
+                if (((X_CHANNELS >> (k - 1u)) & 1u) == 1u) {
+                    let channel = group * op.oc + min(o + i, op.oc - 1u);
+                    of_channels[i * INPUTS + k] = load_e(k, op.e[k - 1u] + channel * op.e_strides[k * 4u - 3u]);
+                }
+            }
+        }
+    }
     for (var j = 0u; j < n_pixels; j++) {
         let q = pixel + j * LANES;
         let row = q / op.ow;
         let b = row / op.oh;
         let at = vec2<u32>(row % op.oh, q % op.ow);
+        let y = op.y + b * op.y_strides[0] + at.x * op.y_strides[2] + at.y * op.y_strides[3];
         for (var i = 0u; i < n_channels; i++) {
             let channel = group * op.oc + o + i;
-            var v: array<f32, INPUTS>;
-            v[0] = results[i * RN + j];
-            for (var k = 1u; k < INPUTS; k++) {
-                let e = op.e[k - 1u]
-                    + b * op.e_strides[k * 4u - 4u]
-                    + channel * op.e_strides[k * 4u - 3u]
-                    + at.x * op.e_strides[k * 4u - 2u]
-                    + at.y * op.e_strides[k * 4u - 1u];
-                if (((X_WEIGHTS >> (k - 1u)) & 1u) == 1u) {
-                    v[k] = weights[e];
-                } else {
-                    v[k] = arena[e];
-                }
+            var exists = true;
+            if (STRAIGHT == 1u) {
+                exists = (q < total) & (o + i < op.oc);
             }
-            let y = op.y + b * op.y_strides[0] + channel * op.y_strides[1] + at.x * op.y_strides[2] + at.y * op.y_strides[3];
-            arena[y] = chain(v, op.s);
+            if (exists) {
+                var v: array<f32, INPUTS>;
+                v[0] = results[i * RN + j];
+                for (var k = 1u; k < INPUTS; k++) {
+                    if (((X_CHANNELS >> (k - 1u)) & 1u) == 1u) {
+                        v[k] = of_channels[i * INPUTS + k];
+                    } else {
+                        let e = op.e[k - 1u]
+                            + b * op.e_strides[k * 4u - 4u]
+                            + channel * op.e_strides[k * 4u - 3u]
+                            + at.x * op.e_strides[k * 4u - 2u]
+                            + at.y * op.e_strides[k * 4u - 1u];
+                        v[k] = load_e(k, e);
+                    }
+                }
+                arena[y + channel * op.y_strides[1]] = chain(v, op.s);
+            }
         }
     }
 }

@@ -7,8 +7,7 @@
 // c    [batch, m, n]       any strides   arena, write; must not alias a or b; may be an x with the same strides
 // tile RM rows by RN * LANES columns of one batch; a lane keeps RM by RN sums of columns LANES apart; m, n, k >= 1
 //      (reads are clamped to the last row and column, writes are bounded); any number of workers
-// consts LANES (workgroup size), RM, RN, K_AXES (1: k0 = 1), KU, TAIL, SG, WIDE_A, WIDE_B, A_WEIGHTS, B_WEIGHTS, INPUTS (1 + number of x),
-//      X_WEIGHTS
+// consts LANES (workgroup size), RM, RN, K_AXES (1: k0 = 1), A_WEIGHTS, B_WEIGHTS, INPUTS (1 + number of x), X_WEIGHTS
 //      KU: steps along k1 in one iteration of its loop; TAIL: k1 is no multiple of KU, products past the end are zero
 //      times zero. Two steps let a sum stay in a register for both; many keep long sums below a device's loop bound.
 //      SG: width of the subgroups whose lanes share a's rows: each loads another row and all get it by broadcast
@@ -18,6 +17,9 @@
 //      cost lavapipe no more than words. Pairs need even extents, offsets and strides, and the stride 1 along the pair;
 //      those along k1 need an even KU without TAIL, those along m need RM to be a multiple of 2 * SG, those along n an
 //      even RN: then a lane's columns are neighbours in pairs, and pairs are 2 * LANES apart. WIDE_A needs SG.
+//      WIDE_C: stores such pairs; needs WIDE_B = 2, STRAIGHT, c_n = 1 and c's offset and other strides even.
+//      STRAIGHT: no loop over a tile's results. X_ROWS, X_COLUMNS: bit q: x q does not depend on n, or not on m, and is
+//      loaded once per row or column; only with STRAIGHT.
 //      None of these changes a sum.
 // chain replaced by the linker; loops of constant length are unrolled by it, so that sums are registers
 // checks src/kernel/gemm.rs::reference, relative error <= 1e-5 for k up to some thousands
@@ -30,10 +32,14 @@ const TAIL: u32 = 0u;
 const SG: u32 = 0u;
 const WIDE_A: u32 = 0u;
 const WIDE_B: u32 = 0u;
+const WIDE_C: u32 = 0u;
+const STRAIGHT: u32 = 0u;
 const A_WEIGHTS: u32 = 0u;
 const B_WEIGHTS: u32 = 0u;
 const INPUTS: u32 = 1u;
 const X_WEIGHTS: u32 = 0u;
+const X_ROWS: u32 = 0u;
+const X_COLUMNS: u32 = 0u;
 
 struct GemmOp {
     m: u32,
@@ -105,6 +111,25 @@ fn load_b_pair(at: u32) -> vec2<f32> {
     return words_of(arena_pairs[at / 2u]);
 }
 
+fn pair_of(low: f32, high: f32) -> u64 {
+    return u64(bitcast<u32>(low)) | (u64(bitcast<u32>(high)) << 32u);
+}
+
+fn load_x(q: u32, at: u32) -> f32 {
+    if (((X_WEIGHTS >> (q - 1u)) & 1u) == 1u) {
+        return weights[at];
+    }
+    return arena[at];
+}
+
+// Column j of the lane whose first column is `col`.
+fn column(col: u32, j: u32) -> u32 {
+    if (WIDE_B == 2u) {
+        return col + j / 2u * (2u * LANES) + j % 2u;
+    }
+    return col + j * LANES;
+}
+
 fn gemm_tile(op: GemmOp, tile: u32, lane: u32) {
     let tiles_n = (op.n + RN * LANES - 1u) / (RN * LANES);
     let tiles_m = (op.m + RM - 1u) / RM;
@@ -115,7 +140,6 @@ fn gemm_tile(op: GemmOp, tile: u32, lane: u32) {
     let within = t % (op.panel * tiles_m);
     let row = within / width * RM;
     let first = (panel * op.panel + within % width) * (RN * LANES);
-    // Column j of a lane is col + j * LANES, or in pairs col + j / 2 * (2 * LANES) + j % 2.
     var col = first + lane;
     if (WIDE_B == 2u) {
         col = first + 2u * lane;
@@ -255,36 +279,68 @@ fn gemm_tile(op: GemmOp, tile: u32, lane: u32) {
         }
     }
 
-    // A loop over a copy in memory: its bounds vary, so it is not unrolled, and the chain appears once.
+    // In a loop over a copy in memory the chain appears once, and there is little to compile; in straight code sums stay
+    // where they are, which is many times faster on lavapipe.
     var results: array<f32, RM * RN>;
     for (var i = 0u; i < RM; i++) {
         for (var j = 0u; j < RN; j++) {
             results[i * RN + j] = sums[i * RN + j];
         }
     }
-    let n_rows = min(RM, op.m - row);
-    var n_columns = min(RN, (op.n - min(col, op.n) + LANES - 1u) / LANES);
-    if (WIDE_B == 2u) {
-        n_columns = min(RN, (op.n - min(col, op.n) + 2u * LANES - 1u) / (2u * LANES) * 2u);
+    var n_rows = RM;
+    var n_columns = RN;
+    if (STRAIGHT == 0u) {
+        n_rows = min(RM, op.m - row);
+        n_columns = min(RN, (op.n - min(col, op.n) + LANES - 1u) / LANES);
+        if (WIDE_B == 2u) {
+            n_columns = min(RN, (op.n - min(col, op.n) + 2u * LANES - 1u) / (2u * LANES) * 2u);
+        }
     }
-    for (var i = 0u; i < n_rows; i++) {
-        for (var j = 0u; j < n_columns; j++) {
-            let r = row + i;
-            var n = col + j * LANES;
-            if (WIDE_B == 2u) {
-                n = col + j / 2u * (2u * LANES) + j % 2u;
-            }
-            var v: array<f32, INPUTS>;
-            v[0] = results[i * RN + j];
+    var of_columns: array<f32, RN * INPUTS>;
+    if (X_COLUMNS > 0u) {
+        for (var j = 0u; j < RN; j++) {
             for (var q = 1u; q < INPUTS; q++) {
-                let at = x[q] + r * op.x_m[q - 1u] + n * op.x_n[q - 1u];
-                if (((X_WEIGHTS >> (q - 1u)) & 1u) == 1u) {
-                    v[q] = weights[at];
-                } else {
-                    v[q] = arena[at];
+                if (((X_COLUMNS >> (q - 1u)) & 1u) == 1u) {
+                    let n = min(column(col, j), op.n - 1u);
+                    of_columns[j * INPUTS + q] = load_x(q, x[q] + n * op.x_n[q - 1u]);
                 }
             }
-            arena[c + r * op.c_m + n * op.c_n] = chain(v, op.s);
+        }
+    }
+    for (var i = 0u; i < n_rows; i++) {
+        let r = row + i;
+        var v: array<f32, INPUTS>;
+        for (var q = 1u; q < INPUTS; q++) {
+            if (((X_ROWS >> (q - 1u)) & 1u) == 1u) {
+                v[q] = load_x(q, x[q] + min(r, op.m - 1u) * op.x_m[q - 1u]);
+            }
+        }
+        var low = 0.0;
+        for (var j = 0u; j < n_columns; j++) {
+            let n = column(col, j);
+            var exists = true;
+            if (STRAIGHT == 1u) {
+                exists = (r < op.m) & (n < op.n);
+            }
+            if (exists) {
+                v[0] = results[i * RN + j];
+                for (var q = 1u; q < INPUTS; q++) {
+                    if (((X_COLUMNS >> (q - 1u)) & 1u) == 1u) {
+                        v[q] = of_columns[j * INPUTS + q];
+                    } else if (((X_ROWS >> (q - 1u)) & 1u) == 0u) {
+                        v[q] = load_x(q, x[q] + r * op.x_m[q - 1u] + n * op.x_n[q - 1u]);
+                    }
+                }
+                let value = chain(v, op.s);
+                let at = c + r * op.c_m + n * op.c_n;
+                if (WIDE_C == 0u) {
+                    arena[at] = value;
+                } else if (j % 2u == 0u) {
+                    low = value;
+                } else {
+                    arena_pairs[at / 2u] = pair_of(low, value);
+                }
+            }
         }
     }
 }

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::gemm::lanes;
 use super::harness::NoHost;
 use super::params::{KernelFile, params};
+use super::tiling::lanes;
 use crate::hal::{
     BufferId, Device, HalError, KernelSpec, LaneSpec, Launch, Operation, Recording, Slice, Stage, Submission, Wait,
 };
