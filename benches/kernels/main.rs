@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cotenant::hal::*;
+use cotenant::kernel::rates::Meter;
 use cotenant::kernel::*;
 use cotenant::tensor::{DType, HostTensor, Nanos, TenantId, View};
 
@@ -138,7 +139,7 @@ struct Line {
     compute_bound: bool,
 }
 
-fn measure(device: &mut dyn Device, case: &Case, rates: &mut rates::Rates) -> Line {
+fn measure(device: &mut dyn Device, case: &Case, meter: &mut Meter) -> Line {
     let prepared = prepare(device, case);
     let first = once(device, &prepared, 1);
     let times = ((0.02 / first) as usize).clamp(1, 20);
@@ -150,8 +151,9 @@ fn measure(device: &mut dyn Device, case: &Case, rates: &mut rates::Rates) -> Li
         processor += processor_seconds() - used;
         spent += device.clock().now().since(started).as_secs();
         runs += 1;
+        meter.sample(device).unwrap();
     }
-    *rates = rates.max(rates::measure(device).unwrap());
+    let rates = meter.rates();
     let flops = case.operator.flops() as f64;
     let gflops = flops / best / 1e9;
     let share = gflops / rates.fma_gflops;
@@ -200,8 +202,9 @@ fn main() {
         if std::env::var("DEVICE").is_ok_and(|d| !name.contains(&d)) {
             continue;
         }
-        let mut rates = rates::measure(device).unwrap();
-        println!("{name}: {rates:.1?}");
+        let mut meter = Meter::new(device).unwrap();
+        (0..8).for_each(|_| meter.sample(device).unwrap());
+        println!("{name}: {:.1?}", meter.rates());
         println!(
             "{:34} {:>3} {:>9} {:>9} {:>8} {:>6} {:>4} {:>8}",
             "", "n", "min ms", "cpu ms", "GFLOP/s", "% fma", "comp", "first ms"
@@ -209,9 +212,10 @@ fn main() {
         let lines: Vec<Line> = cases::all()
             .iter()
             .filter(|case| wanted.is_empty() || chosen(case))
-            .map(|case| measure(device, case, &mut rates))
+            .map(|case| measure(device, case, &mut meter))
             .collect();
         summarise(&lines);
-        println!("{name}: {rates:.1?}");
+        println!("{name}: {:.1?}", meter.rates());
+        meter.release(device);
     }
 }

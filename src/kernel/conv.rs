@@ -116,7 +116,7 @@ impl Operator for Conv {
         }
         let lanes = lanes(caps);
         let pixels = self.batch * shape[2] * shape[3];
-        let steps = if loads_pairs(caps) && self.ic.is_multiple_of(2) { 2 } else { 1 };
+        let steps = [2, 3].into_iter().find(|&s| loads_pairs(caps) && self.ic.is_multiple_of(s)).unwrap_or(1);
         let tiled = Tiled {
             m: self.oc,
             n: pixels,
