@@ -55,7 +55,7 @@ impl Compiled {
 fn check(what: &str, limit: u64, model: Model, requests: &[Vec<HostTensor>], kernel: &str, parts: usize) {
     let graph = model.load();
     on_every_device(limit, |whole, limited| {
-        let what = format!("{what} on {}", whole.1.caps().name);
+        let what = format!("{what} on {}", whole.caps().name);
         let (expected, as_is) = run(whole, &graph, requests);
         let (got, cut) = run(limited, &graph, requests);
         let reasons: Vec<_> = cut.recording.operations.iter().filter_map(|o| o.reason.clone()).collect();

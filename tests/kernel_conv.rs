@@ -98,6 +98,16 @@ fn plain_convolutions() {
     check(devices, &conv(1, [1, 2, 3], [1, 1], [1, 1]), &[]);
 }
 
+/// Pairs of packed weights are loaded where their number is even.
+#[test]
+fn channels_around_tile_edges() {
+    let devices = &mut common::devices();
+    for (ic, oc) in [(4, 32), (6, 30), (3, 34), (5, 47), (2, 31)] {
+        check(devices, &padded(conv(1, [1, ic, oc], [6, 9], [3, 3]), [1, 1], [1, 1]), &[]);
+    }
+    check(devices, &conv(1, [2, 4, 33], [5, 9], [2, 2]), &[]);
+}
+
 #[test]
 fn strides_dilations_and_uneven_pads() {
     let devices = &mut common::devices();
@@ -168,8 +178,8 @@ fn long_sums_with_several_tiles_a_worker() {
 
 #[test]
 fn a_sum_that_is_too_long_is_refused() {
-    let conv = conv(1, [1, 8000, 1], [3, 3], [3, 3]);
-    let tensors = [vec![1, 8000, 3, 3], vec![1, 1, 8000, 3, 3]].map(|s| HostTensor::zeros(DType::F32, &s));
+    let conv = conv(1, [1, 8009, 1], [3, 3], [3, 3]);
+    let tensors = [vec![1, 8009, 3, 3], vec![1, 1, 8009, 3, 3]].map(|s| HostTensor::zeros(DType::F32, &s));
     for device in &mut common::devices() {
         let outputs = [(DType::F32, conv.output_shape())];
         let error = run_views(device.as_mut(), &conv, &tensors, &outputs, &[], Placement::default()).unwrap_err();

@@ -7,6 +7,7 @@ use cotenant::hal::{Chain, ChainArg, ChainStep, Device};
 use cotenant::kernel::harness::{Placement, run, run_views};
 use cotenant::kernel::{Epilogue, Gemm, Operator, fragments};
 use cotenant::tensor::{DType, HostTensor};
+use rand::Rng;
 
 fn gemm(batch: &[usize], m: usize, n: usize, k: &[usize]) -> Gemm {
     Gemm { batch: batch.to_vec(), m, n, k: k.to_vec(), epilogue: Epilogue::default() }
@@ -83,6 +84,28 @@ fn large_products_take_large_tiles() {
     check(devices, &gemm(&[], 401, 413, &[407]), &[]);
 }
 
+/// Pairs of words are loaded where extents, offsets and strides are even: extents around tile edges, even and odd, both
+/// operands row-major, and each with its axes swapped in memory.
+#[test]
+fn pairs_of_words() {
+    let devices = &mut common::devices();
+    let mut rng = rng(5);
+    for _ in 0..6 {
+        let mut near = |edge: usize| edge * rng.random_range(1..4) + rng.random_range(0..5) - 2;
+        let (m, n, k) = (near(16) + 4, near(32), near(8));
+        let plain: &[usize] = &[0, 1];
+        let swapped: &[usize] = &[1, 0];
+        for gemm in [gemm(&[], m, n, &[k]), gemm(&[], m & !1, n & !1, &[k & !1])] {
+            check_permuted(devices, &gemm, [plain, plain, plain]);
+            check_permuted(devices, &gemm, [swapped, plain, plain]);
+            check_permuted(devices, &gemm, [plain, swapped, swapped]);
+        }
+    }
+    // Batches at odd distances, and at even ones.
+    check(devices, &gemm(&[3], 18, 34, &[3]), &[]);
+    check(devices, &gemm(&[2, 3], 18, 34, &[6]), &[]);
+}
+
 #[test]
 fn nothing_to_compute() {
     for device in &mut common::devices() {
@@ -111,8 +134,8 @@ fn batches_and_two_summed_axes() {
 fn epilogues() {
     let devices = &mut common::devices();
     use ChainArg::{Input, Scalar, Step};
-    let mut with = gemm(&[2], 19, 35, &[24]);
-    with.epilogue = Epilogue {
+    let mut odd = gemm(&[2], 19, 35, &[24]);
+    odd.epilogue = Epilogue {
         chain: Chain {
             steps: vec![
                 step(fragments::ADD, &[Input(0), Input(1)]),
@@ -124,9 +147,13 @@ fn epilogues() {
         scalars: vec![0.5],
         n_operands: 2,
     };
-    // Bias of each column and a residual; bias of each row and one value.
-    check(devices, &with, &[vec![35], vec![2, 19, 35]]);
-    check(devices, &with, &[vec![19, 1], vec![1]]);
+    let even = Gemm { m: 20, n: 36, ..odd.clone() };
+    for with in [odd, even] {
+        let (m, n) = (with.m, with.n);
+        // Bias of each column and a residual; bias of each row and one value.
+        check(devices, &with, &[vec![n], vec![2, m, n]]);
+        check(devices, &with, &[vec![m, 1], vec![1]]);
+    }
     let mut gelu = gemm(&[], 20, 40, &[12]);
     gelu.epilogue =
         Epilogue { chain: Chain { steps: vec![step(fragments::GELU, &[Input(0)])] }, scalars: vec![], n_operands: 0 };

@@ -17,8 +17,8 @@ use super::table::{Table, number};
 use crate::engine::run::{inputs, output_sha256};
 use crate::engine::{Engine, TenantSpec, device};
 use crate::graph::{Graph, load};
-use crate::hal::WallClock;
-use crate::kernel::rates;
+use crate::hal::{Device, WallClock};
+use crate::kernel::rates::Meter;
 use crate::tensor::{HostTensor, Nanos, Share};
 use crate::timeline::DeviceInfo;
 
@@ -77,9 +77,9 @@ pub fn run(args: &Args) -> Result<Bench, CliError> {
     let (graph, given) = model(args)?;
     let clock = WallClock::start();
     args.device.only_one()?;
-    let mut device = device::open(&args.device.device, clock)?;
-    let rates = match device.caps().runs_kernels() {
-        true => Some(rates::measure(device.as_mut())?),
+    let device = device::open(&args.device.device, clock)?;
+    let mut yardstick = match device.caps().runs_kernels() {
+        true => Some(Yardstick::new(&args.device.device, clock)?),
         false => None,
     };
     let engine = Engine::builder().start_on(device)?;
@@ -96,12 +96,16 @@ pub fn run(args: &Args) -> Result<Bench, CliError> {
         if run == 0 {
             first = response.outputs;
         }
+        if let Some(yardstick) = &mut yardstick {
+            yardstick.between_runs(run, WARM_UP_RUNS + args.runs)?;
+        }
         if run >= WARM_UP_RUNS {
             times.push(time);
             bar.inc(1);
         }
     }
     bar.finish_and_clear();
+    let rates = yardstick.map(|yardstick| yardstick.meter.rates());
     times.sort_unstable();
     let median_ms = times[times.len() / 2].as_ms();
     let recording = tenant.recording();
@@ -121,6 +125,31 @@ pub fn run(args: &Args) -> Result<Bench, CliError> {
         device_peak_gflops: rates.map(|r| r.fma_gflops),
         device_copy_gbs: rates.map(|r| r.copy_gbs),
     })
+}
+
+/// Windows in which the device's own rates are taken, spread over the runs.
+const RATE_WINDOWS: usize = 32;
+
+/// The device's own rates, taken between runs on a logical device of its own, when the engine has nothing to do.
+struct Yardstick {
+    device: Box<dyn Device>,
+    meter: Meter,
+}
+
+impl Yardstick {
+    fn new(spec: &str, clock: WallClock) -> Result<Yardstick, CliError> {
+        let mut device = device::open(spec, clock)?;
+        let meter = Meter::new(device.as_mut())?;
+        Ok(Yardstick { device, meter })
+    }
+
+    /// Takes the windows that are due after run number `run` of `runs`.
+    fn between_runs(&mut self, run: usize, runs: usize) -> Result<(), CliError> {
+        for _ in run * RATE_WINDOWS / runs..(run + 1) * RATE_WINDOWS / runs {
+            self.meter.sample(self.device.as_mut())?;
+        }
+        Ok(())
+    }
 }
 
 /// The graph and, for a case, the inputs of its first set.

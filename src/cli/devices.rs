@@ -98,6 +98,7 @@ const ROWS: &[Row] = &[
     ("subgroup", |c| some(c.subgroup, "-")),
     ("timestamps", |c| yes(c.timestamps)),
     ("f16", |c| yes(c.f16)),
+    ("64-bit integers", |c| yes(c.int64)),
     ("binding", |c| bytes(c.limits.binding_bytes_max)),
     ("storage buffers", |c| c.limits.storage_buffers_max.to_string()),
     ("invocations", |c| c.limits.invocations_max.to_string()),

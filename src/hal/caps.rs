@@ -109,6 +109,8 @@ pub struct DeviceCaps {
     /// Its power, where it is known; for estimates of energy.
     #[serde(skip)]
     pub power: Option<Power>,
+    /// 64-bit integers in kernels, so that a load may bring two words.
+    pub int64: bool,
     /// Sizes.
     pub limits: Limits,
     /// Oddities.

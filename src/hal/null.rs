@@ -47,6 +47,7 @@ impl NullDevice {
             timestamps: true,
             f16: false,
             power: None,
+            int64: false,
             limits: Limits {
                 binding_bytes_max: 1 << 31,
                 storage_buffers_max: 8,

@@ -51,6 +51,7 @@ impl ReferenceDevice {
             timestamps: true,
             f16: false,
             power: None,
+            int64: false,
             limits: Limits {
                 binding_bytes_max: 8 << 30,
                 storage_buffers_max: 8,

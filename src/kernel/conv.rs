@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use super::gemm::{TILE_ITERATIONS_MAX, lanes, panel_tiles, shared_rows};
 use super::params::{KernelFile, params};
+use super::tiling::{Loads, TILE_ITERATIONS_MAX, Tiled, is_even_along, lanes, loads_pairs, panel_tiles};
 use super::{
     CutAxis, Division, ELEMENTWISE_SCALARS_MAX, EPILOGUE_OPERANDS_MAX, Epilogue, Io, KernelLaunch, NoKernel, Operator,
     Space, depthwise, stride_words,
@@ -115,31 +115,45 @@ impl Operator for Conv {
             return depthwise::lower(self, caps, io, &operands);
         }
         let lanes = lanes(caps);
-        let rm = if self.oc > 8 { 16 } else { (self.oc as u32).next_multiple_of(4) };
-        let rn = if caps.subgroup == Some(4) && self.oc > 8 { 8 } else { 4 };
         let pixels = self.batch * shape[2] * shape[3];
-        let (tiles_m, tiles_n) = (self.oc.div_ceil(rm as usize), pixels.div_ceil((rn * lanes) as usize));
+        let steps = [2, 3].into_iter().find(|&s| loads_pairs(caps) && self.ic.is_multiple_of(s)).unwrap_or(1);
+        let tiled = Tiled {
+            m: self.oc,
+            n: pixels,
+            k: kh * kw * self.ic,
+            batch: self.groups,
+            a: if pairs_of_channels(wt) { Loads::PairsAlongOuter } else { Loads::Words },
+            b: Loads::Words,
+            is_long: false,
+        };
+        let tiling = tiled.tiling(caps, lanes);
+        let columns = (tiling.rn * lanes) as usize;
+        let x_channels = if tiling.straight { operands.of_axis(1) } else { 0 };
         let in_weights = |k: usize| u32::from(io.inputs[k].space == Space::Weights);
         let kernel = KernelSpec {
             name: FILE.name,
             source: FILE.source,
             consts: vec![
-                ("RM", rm),
-                ("RN", rn),
-                ("SG", shared_rows(caps, lanes, rm)),
+                ("RM", tiling.rm),
+                ("RN", tiling.rn),
+                ("KU", steps as u32),
+                ("SG", tiling.sg),
+                ("WIDE", u32::from(tiling.a == Loads::PairsAlongOuter)),
+                ("STRAIGHT", u32::from(tiling.straight)),
                 ("IN_WEIGHTS", in_weights(0)),
                 ("W_WEIGHTS", in_weights(1)),
                 ("INPUTS", self.epilogue.inputs()),
                 ("X_WEIGHTS", operands.in_weights),
+                ("X_CHANNELS", x_channels),
             ],
             lanes,
             chain: Some(self.epilogue.chain.clone()),
         };
-        let iterations = kh * (1 + kw * (2 + self.ic)) + (rn * (rm + 2)) as usize;
+        let iterations = kh * kw * (1 + self.ic / steps) + (tiling.rn * (tiling.rm + 2)) as usize;
         if iterations > TILE_ITERATIONS_MAX {
             return Err(NoKernel(format!("a sum of {} products is too long for one tile", kh * kw * self.ic)));
         }
-        let tiles = tiles_m * tiles_n * self.groups;
+        let tiles = tiling.tiles(self.oc, pixels, lanes) * self.groups;
         let mut op = ConvOp {
             batch: self.batch as u32,
             groups: self.groups as u32,
@@ -157,7 +171,7 @@ impl Operator for Conv {
             dw: self.dilation[1] as u32,
             ph: self.pad_before[0] as u32,
             pw: self.pad_before[1] as u32,
-            panel: panel_tiles(self.ic * (rn * lanes) as usize * self.stride[0] * self.stride[1], tiles_n),
+            panel: panel_tiles(self.ic * columns * self.stride[0] * self.stride[1], pixels.div_ceil(columns)),
             x: x.offset as u32,
             x_strides: stride_words(x),
             wt: wt.offset as u32,
@@ -233,6 +247,13 @@ impl Operator for Conv {
         }
         vec![self.epilogue.reference(&sums, &inputs[2..], &shape)]
     }
+}
+
+/// True where the output channels of weights `[groups, oc, ic, kh, kw]` lie in memory as pairs that begin at even words.
+fn pairs_of_channels(weights: &View) -> bool {
+    let even = |axis: usize| is_even_along(weights.strides[axis], weights.shape[axis]);
+    let together = weights.strides[1] == 1 && weights.shape[1].is_multiple_of(2);
+    together && weights.offset.is_multiple_of(2) && [0, 2, 3, 4].into_iter().all(even)
 }
 
 impl Conv {

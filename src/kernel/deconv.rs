@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use super::gemm::{lanes, shared_rows};
 use super::params::{KernelFile, params};
+use super::tiling::{lanes, shared_rows};
 use super::window::{SPATIAL_MAX, image_strides, spatial_words, tile_iterations};
 use super::{CutAxis, Division, Io, KernelLaunch, NoKernel, Operator, Space, stride_word, tiles_of};
 use crate::hal::{DeviceCaps, KernelSpec};

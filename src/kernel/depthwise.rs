@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::conv::Conv;
 use super::epilogue::EpilogueOperands;
-use super::gemm::{TILE_ITERATIONS_MAX, lanes};
 use super::params::{KernelFile, params};
+use super::tiling::{TILE_ITERATIONS_MAX, lanes};
 use super::{
     ELEMENTWISE_SCALARS_MAX, EPILOGUE_OPERANDS_MAX, Io, KernelLaunch, NoKernel, Operator, Space, stride_word,
     stride_words,

@@ -31,6 +31,15 @@ pub(super) struct EpilogueOperands {
     pub(super) scalars: [f32; ELEMENTWISE_SCALARS_MAX],
 }
 
+impl EpilogueOperands {
+    /// Bit q: operand q depends on no axis but this one.
+    pub(super) fn of_axis(&self, axis: usize) -> u32 {
+        let of_axis =
+            |view: &View| (0..view.strides.len()).all(|a| a == axis || view.strides[a] == 0 || view.shape[a] == 1);
+        self.views.iter().enumerate().map(|(q, view)| u32::from(of_axis(view)) << q).sum()
+    }
+}
+
 impl Epilogue {
     /// For an operator's kind: ` + relu`, or nothing.
     pub fn kind(&self) -> String {

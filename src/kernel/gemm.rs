@@ -1,27 +1,25 @@
 //! Batched matrix products of any layout, with an epilogue. Every contraction of two tensors arrives here: dense
 //! layers, attention, 1x1 convolutions of stride one.
 
+mod problem;
+
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::params::{KernelFile, params};
+use super::tiling::{Loads, TILE_ITERATIONS_MAX, Tiled, lanes, loads_pairs, panel_tiles};
 use super::{
     CutAxis, Division, ELEMENTWISE_SCALARS_MAX, EPILOGUE_OPERANDS_MAX, Epilogue, Io, KernelLaunch, NoKernel, Operator,
-    Space, dims_words, merge_axes, stride_word, stride_words,
+    Space,
 };
-use crate::hal::{DeviceCaps, DeviceKind, KernelSpec};
-use crate::tensor::{HostTensor, View, volume};
+use crate::hal::{DeviceCaps, KernelSpec};
+use crate::tensor::{HostTensor, volume};
 
 /// Batch axes at most, after neighbours are merged.
 pub const GEMM_BATCH_AXES_MAX: usize = 4;
 
-/// Iterations of a tile that are allowed: below lavapipe's 65,535, with room for the walk over tiles.
-pub(super) const TILE_ITERATIONS_MAX: usize = 60_000;
-
-/// Multiplications from which on lavapipe's compiler may take a second, and from which on it may take several; at 20
-/// GFLOP/s the product itself takes 7 ms and 27 ms then.
-const MEDIUM_PRODUCTS: usize = 1 << 26;
-const LONG_PRODUCTS: usize = 1 << 28;
+/// Steps of a sum in one iteration of its loop, where the sum would otherwise take more iterations than a device may do.
+const LONG_SUM_STEPS: usize = 16;
 
 pub(super) const FILE: KernelFile =
     KernelFile { name: "gemm", source: include_str!("../../shaders/gemm.wgsl"), fields: GemmOp::FIELDS };
@@ -74,36 +72,6 @@ pub struct Gemm {
     pub epilogue: Epilogue,
 }
 
-/// A tile's shape: rows, and columns of one lane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Config {
-    rm: u32,
-    rn: u32,
-}
-
-/// The product as the kernel sees it: views cut into their parts.
-struct Problem {
-    m: usize,
-    n: usize,
-    k: [usize; 2],
-    /// Batch parts of c, a, b and the epilogue's operands, merged.
-    batch: Vec<View>,
-    a: Matrix,
-    b: Matrix,
-    c: Matrix,
-    x: Vec<Matrix>,
-}
-
-/// Strides of a matrix whose sums run along up to two axes; the epilogue's operands and c have none.
-#[derive(Clone, Copy, Debug)]
-struct Matrix {
-    /// Along m for a, c and x; along n for b.
-    outer: isize,
-    /// Along n, for c and x.
-    inner: isize,
-    k: [isize; 2],
-}
-
 impl Operator for Gemm {
     fn kind(&self) -> String {
         let k = volume(&self.k);
@@ -129,40 +97,57 @@ impl Operator for Gemm {
             spaces.swap(0, 1);
         }
         let lanes = lanes(caps);
-        let config = problem.config(caps, lanes);
-        let sg = shared_rows(caps, lanes, config.rm);
         let [k0, k1] = problem.k;
-        let iterations = |unrolled: usize| k0 * (k1.div_ceil(unrolled) + 1) + (config.rm * (config.rn + 1)) as usize;
-        let unrolled = [1, 16].into_iter().find(|&unrolled| iterations(unrolled) <= TILE_ITERATIONS_MAX);
-        let unrolled =
-            unrolled.ok_or_else(|| NoKernel(format!("a sum of {k0} x {k1} products is too long for one tile")))?;
+        let iterations = |steps: usize| k0 * (k1.div_ceil(steps) + 1);
+        let is_long = iterations(1) > TILE_ITERATIONS_MAX;
+        let steps = match is_long {
+            true => LONG_SUM_STEPS,
+            false if loads_pairs(caps) && k1.is_multiple_of(2) => 2,
+            false => 1,
+        };
+        if iterations(steps) > TILE_ITERATIONS_MAX {
+            return Err(NoKernel(format!("a sum of {k0} x {k1} products is too long for one tile")));
+        }
+        let batch = volume(&problem.batch[0].shape);
+        let [a, b] = problem.loads(steps);
+        let tiled = Tiled { m: problem.m, n: problem.n, k: k0 * k1, batch, a, b, is_long };
+        let tiling = tiled.tiling(caps, lanes);
+        let wide_c = tiling.straight && tiling.b == Loads::PairsAlongOuter && problem.stores_pairs();
+        let [x_rows, x_columns] = if tiling.straight { problem.constant_operands() } else { [0, 0] };
         let in_weights = |space| u32::from(space == Space::Weights);
         let kernel = KernelSpec {
             name: FILE.name,
             source: FILE.source,
             consts: vec![
-                ("RM", config.rm),
-                ("RN", config.rn),
-                ("KU", unrolled as u32),
-                ("SG", sg),
+                ("RM", tiling.rm),
+                ("RN", tiling.rn),
+                ("K_AXES", if k0 == 1 { 1 } else { 2 }),
+                ("KU", steps as u32),
+                ("TAIL", u32::from(!k1.is_multiple_of(steps))),
+                ("SG", tiling.sg),
+                ("WIDE_A", tiling.a as u32),
+                ("WIDE_B", tiling.b as u32),
+                ("WIDE_C", u32::from(wide_c)),
+                ("STRAIGHT", u32::from(tiling.straight)),
                 ("A_WEIGHTS", in_weights(spaces[0])),
                 ("B_WEIGHTS", in_weights(spaces[1])),
                 ("INPUTS", self.epilogue.inputs()),
                 ("X_WEIGHTS", operands.in_weights),
+                ("X_ROWS", x_rows),
+                ("X_COLUMNS", x_columns),
             ],
             lanes,
             chain: Some(self.epilogue.chain.clone()),
         };
-        let batch = volume(&problem.batch[0].shape);
-        let columns = (config.rn * lanes) as usize;
-        let (tiles_m, tiles_n) = (problem.m.div_ceil(config.rm as usize), problem.n.div_ceil(columns));
-        let tiles = tiles_m * tiles_n * batch;
+        let columns = (tiling.rn * lanes) as usize;
+        let tiles_n = problem.n.div_ceil(columns);
+        let tiles = tiling.tiles(problem.m, problem.n, lanes) * batch;
         let panel = panel_tiles(k0 * k1 * columns, tiles_n);
         Ok(vec![KernelLaunch {
             kernel: Arc::new(kernel),
             params: problem.params(panel, operands.scalars).words(),
             tiles: u32::try_from(tiles).map_err(|_| NoKernel(format!("{tiles} tiles are too many")))?,
-            tile_iterations: iterations(unrolled) as u32,
+            tile_iterations: iterations(steps) as u32 + tiling.rm * (tiling.rn + 1),
         }])
     }
 
@@ -223,205 +208,5 @@ impl Gemm {
         let mut shape = self.batch.clone();
         shape.extend([self.m, self.n]);
         shape
-    }
-
-    fn problem(&self, io: Io, x: &[View]) -> Result<Problem, NoKernel> {
-        let nb = self.batch.len();
-        let (a, b, c) = (&io.inputs[0].view, &io.inputs[1].view, &io.outputs[0].view);
-        let with = |tail: &[usize]| self.batch.iter().chain(tail).copied().collect::<Vec<usize>>();
-        let fits = |view: &View, shape: Vec<usize>| {
-            let view = view.broadcast_to(&shape);
-            view.ok_or_else(|| NoKernel(format!("an operand does not have the shape {shape:?}")))
-        };
-        let a = fits(a, with(&[&[self.m], self.k.as_slice()].concat()))?;
-        let b = fits(b, with(&[self.k.as_slice(), &[self.n]].concat()))?;
-        let nk = self.k.len();
-        let part = |view: &View, axes: std::ops::Range<usize>| View {
-            offset: view.offset,
-            shape: view.shape[axes.clone()].to_vec(),
-            strides: view.strides[axes].to_vec(),
-        };
-        let k = merge_axes(&[part(&a, nb + 1..nb + 1 + nk), part(&b, nb..nb + nk)]);
-        if k[0].shape.len() > 2 {
-            return Err(NoKernel(format!(
-                "sums over {} axes that cannot be merged, the kernel walks 2",
-                k[0].shape.len()
-            )));
-        }
-        let pair = |view: &View| match view.strides[..] {
-            [inner] => [0, inner],
-            [outer, inner] => [outer, inner],
-            _ => [0, 0],
-        };
-        let [k0, k1] = dims_words::<2>(&k[0]).map(|d| d as usize);
-        let plain = |view: &View| Matrix { outer: view.strides[nb], inner: view.strides[nb + 1], k: [0, 0] };
-        let all: Vec<&View> = [c, &a, &b].into_iter().chain(x).collect();
-        let batch = merge_axes(&all.iter().map(|view| part(view, 0..nb)).collect::<Vec<_>>());
-        let problem = Problem {
-            m: self.m,
-            n: self.n,
-            k: [k0, k1],
-            a: Matrix { outer: a.strides[nb], inner: 0, k: pair(&k[0]) },
-            b: Matrix { outer: b.strides[nb + nk], inner: 0, k: pair(&k[1]) },
-            c: plain(c),
-            x: x.iter().map(plain).collect(),
-            batch,
-        }
-        .with_batch_in_rows();
-        let rank = problem.batch[0].shape.len();
-        if rank > GEMM_BATCH_AXES_MAX {
-            return Err(NoKernel(format!(
-                "{rank} batch axes that cannot be merged, the kernel walks {GEMM_BATCH_AXES_MAX}"
-            )));
-        }
-        let sizes = [problem.m, problem.n, k0, k1];
-        if sizes.iter().any(|&size| u32::try_from(size).is_err()) {
-            return Err(NoKernel(format!("extents of {sizes:?} are too large")));
-        }
-        Ok(problem)
-    }
-}
-
-impl Problem {
-    /// The last batch axis becomes rows where B does not depend on it and rows continue, or columns likewise.
-    fn with_batch_in_rows(mut self) -> Problem {
-        let [batch_c, batch_a, batch_b, batch_x @ ..] = self.batch.as_slice() else { return self };
-        let stride = |view: &View| *view.strides.last().expect("merged views have axes");
-        let extent = *batch_c.shape.last().expect("merged views have axes");
-        let continues = |outer: isize, size: usize, view: &View| outer * size as isize == stride(view);
-        let rows = stride(batch_b) == 0
-            && continues(self.a.outer, self.m, batch_a)
-            && continues(self.c.outer, self.m, batch_c)
-            && self.x.iter().zip(batch_x).all(|(x, view)| continues(x.outer, self.m, view));
-        let columns = stride(batch_a) == 0
-            && continues(self.b.outer, self.n, batch_b)
-            && continues(self.c.inner, self.n, batch_c)
-            && self.x.iter().zip(batch_x).all(|(x, view)| continues(x.inner, self.n, view));
-        if extent == 1 || !(rows || columns) {
-            return self;
-        }
-        *(if rows { &mut self.m } else { &mut self.n }) *= extent;
-        for view in &mut self.batch {
-            view.shape.pop();
-            view.strides.pop();
-            if view.shape.is_empty() {
-                view.shape.push(1);
-                view.strides.push(0);
-            }
-        }
-        self
-    }
-
-    /// Computes the transpose instead: C^T = B^T A^T.
-    fn swap(&mut self) {
-        std::mem::swap(&mut self.m, &mut self.n);
-        std::mem::swap(&mut self.a, &mut self.b);
-        self.batch.swap(1, 2);
-        for matrix in std::iter::once(&mut self.c).chain(&mut self.x) {
-            std::mem::swap(&mut matrix.outer, &mut matrix.inner);
-        }
-    }
-
-    /// True where lanes should walk the rows of C: they should lie side by side in memory, and there should be enough.
-    fn prefers_swap(&self, caps: &DeviceCaps) -> bool {
-        let lanes = lanes(caps) as usize;
-        match (self.m >= lanes, self.n >= lanes) {
-            (true, false) => true,
-            (false, true) => false,
-            _ => self.c.outer == 1 && self.c.inner != 1,
-        }
-    }
-
-    /// Measured on both software devices: more sums per load are faster, up to 128 on SwiftShader and up to 256 on lavapipe,
-    /// which compiles such a tile for seconds, so that only long products are worth it. Small products take smaller
-    /// tiles, so that all cores have some; a row or two take no rows that nobody asked for and more columns.
-    fn config(&self, caps: &DeviceCaps, lanes: u32) -> Config {
-        let n_max = (self.n as u32).div_ceil(lanes);
-        if self.m <= 4 {
-            let rn = (n_max / 4).clamp(1, 8);
-            return Config { rm: self.m as u32, rn: 1 << rn.ilog2() };
-        }
-        if self.m <= 8 {
-            return Config { rm: 8, rn: n_max.next_power_of_two().min(4) };
-        }
-        let large = match (caps.kind, caps.subgroup) {
-            (DeviceKind::SoftwareGpu, Some(8)) if self.m >= 32 => self.products(),
-            _ => 0,
-        };
-        let (rm, rn) = match (large, caps.subgroup) {
-            (LONG_PRODUCTS.., _) => (32, 8),
-            (MEDIUM_PRODUCTS.., _) => (32, 4),
-            (_, Some(4)) if n_max > 4 => (16, 8),
-            _ => (16, 4),
-        };
-        Config { rm, rn: n_max.next_power_of_two().min(rn) }
-    }
-
-    /// Multiplications in all.
-    fn products(&self) -> usize {
-        volume(&self.batch[0].shape) * self.m * self.n * self.k[0] * self.k[1]
-    }
-
-    fn params(&self, panel: u32, s: [f32; ELEMENTWISE_SCALARS_MAX]) -> GemmOp {
-        let mut op = GemmOp {
-            m: self.m as u32,
-            n: self.n as u32,
-            k0: self.k[0] as u32,
-            k1: self.k[1] as u32,
-            panel,
-            a: self.batch[1].offset as u32,
-            a_m: stride_word(self.a.outer),
-            a_k0: stride_word(self.a.k[0]),
-            a_k1: stride_word(self.a.k[1]),
-            b: self.batch[2].offset as u32,
-            b_k0: stride_word(self.b.k[0]),
-            b_k1: stride_word(self.b.k[1]),
-            b_n: stride_word(self.b.outer),
-            c: self.batch[0].offset as u32,
-            c_m: stride_word(self.c.outer),
-            c_n: stride_word(self.c.inner),
-            batch: dims_words(&self.batch[0]),
-            a_batch: stride_words(&self.batch[1]),
-            b_batch: stride_words(&self.batch[2]),
-            c_batch: stride_words(&self.batch[0]),
-            x: [0; EPILOGUE_OPERANDS_MAX],
-            x_m: [0; EPILOGUE_OPERANDS_MAX],
-            x_n: [0; EPILOGUE_OPERANDS_MAX],
-            x_batch: [[0; GEMM_BATCH_AXES_MAX]; EPILOGUE_OPERANDS_MAX],
-            s,
-        };
-        for (q, (matrix, batch)) in self.x.iter().zip(&self.batch[3..]).enumerate() {
-            op.x[q] = batch.offset as u32;
-            op.x_m[q] = stride_word(matrix.outer);
-            op.x_n[q] = stride_word(matrix.inner);
-            op.x_batch[q] = stride_words(batch);
-        }
-        op
-    }
-}
-
-/// Invocations of a workgroup that compute-heavy kernels take.
-pub(super) fn lanes(caps: &DeviceCaps) -> u32 {
-    let wanted = if caps.kind == DeviceKind::SoftwareGpu { 8 } else { 64 };
-    wanted.min(caps.limits.invocations_max)
-}
-
-/// Columns of tiles that are computed together, row by row, when each reads `words` of the lanes' operand: as many as
-/// stay in a core's cache.
-pub(super) fn panel_tiles(words: usize, tiles_n: usize) -> u32 {
-    const PANEL_WORDS: usize = 64 << 10;
-    (PANEL_WORDS / words.max(1)).clamp(1, tiles_n.max(1)) as u32
-}
-
-/// Lanes that share the rows of a tile by broadcast, or zero. Only software devices are known to number the lanes of
-/// their subgroups in order, and only there is a load so dear.
-pub(super) fn shared_rows(caps: &DeviceCaps, lanes: u32, rows: u32) -> u32 {
-    match caps.subgroup {
-        Some(width)
-            if caps.kind == DeviceKind::SoftwareGpu && lanes.is_multiple_of(width) && rows.is_multiple_of(width) =>
-        {
-            width
-        }
-        _ => 0,
     }
 }

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::gemm::lanes;
 use super::params::{KernelFile, params};
+use super::tiling::lanes;
 use super::window::{SPATIAL_MAX, image_strides, spatial_words};
 use super::{Io, KernelLaunch, NoKernel, Operator, Space, stride_word, tiles_of};
 use crate::hal::{DeviceCaps, KernelSpec};

@@ -11,8 +11,8 @@ use crate::hal::{
 };
 use crate::tensor::{DType, HostTensor, TenantId, View};
 
-/// Words between operands, filled with [`POISON`].
-const GAP: usize = 37;
+/// Words between operands, filled with [`POISON`]. Even, so that kernels that load pairs of words get to do so.
+const GAP: usize = 38;
 /// What lies around operands: a NaN with a pattern of its own, so that reading it shows in results.
 const POISON: u32 = 0x7fc0_dead;
 

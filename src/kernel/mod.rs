@@ -38,6 +38,7 @@ mod scatter;
 mod scatter_elements;
 mod scatter_nd;
 mod softmax;
+mod tiling;
 mod top_k;
 mod trilu;
 mod walk;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::gemm::lanes;
 use super::params::{KernelFile, params};
+use super::tiling::lanes;
 use super::window::{SPATIAL_MAX, image_strides, spatial_words, tile_iterations};
 use super::{Io, KernelLaunch, NoKernel, Operator, Space, Window, tiles_of};
 use crate::hal::{DeviceCaps, KernelSpec};

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use super::gemm::lanes;
 use super::params::{KernelFile, params};
+use super::tiling::lanes;
 use super::window::tile_iterations;
 use super::{
     Io, KernelLaunch, NoKernel, Operator, ResizeAxis, ResizeMode, Space, dims_words, merge_axes, stride_word,

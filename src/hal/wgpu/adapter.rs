@@ -84,6 +84,7 @@ fn kind(info: &wgpu::AdapterInfo) -> DeviceKind {
 /// Features that are used where an adapter has them.
 pub(super) fn features(adapter: &wgpu::Adapter) -> wgpu::Features {
     let wanted = wgpu::Features::IMMEDIATES
+        | wgpu::Features::SHADER_INT64
         | wgpu::Features::SUBGROUP
         | wgpu::Features::TIMESTAMP_QUERY
         | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS
@@ -118,6 +119,7 @@ pub(super) fn caps(found: &Found) -> DeviceCaps {
         timestamps: features(adapter).contains(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES),
         f16: adapter.features().contains(wgpu::Features::SHADER_F16),
         power: None,
+        int64: features(adapter).contains(wgpu::Features::SHADER_INT64),
         limits: Limits {
             binding_bytes_max: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
             storage_buffers_max: limits.max_storage_buffers_per_shader_stage,

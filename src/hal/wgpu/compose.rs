@@ -1,8 +1,9 @@
 //! Composes a kernel into a complete shader: configured file, its chain of fragments, constant loops unrolled, and a
 //! generated entry point that reads the launch's parameters and walks the tiles.
 //!
-//! Bindings, all in group 0: 0 the launch table (words), 1 the weights (read), 2 the arena (read and write). The
-//! immediate data is [`Job`]: where the parameters are in the table and which tiles to walk.
+//! Bindings, all in group 0: 0 the launch table (words), 1 the weights (read), 2 the arena (read and write); 3 and 4 are
+//! the weights and the arena again, for kernels that see them as elements of another type. The immediate data is
+//! [`Job`]: where the parameters are in the table and which tiles to walk.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -57,7 +58,7 @@ pub fn compose(spec: &KernelSpec) -> Result<Module, String> {
 /// # Errors
 /// What naga found, with its causes.
 pub fn validate(module: &Module) -> Result<naga::valid::ModuleInfo, String> {
-    let capabilities = Capabilities::IMMEDIATES | Capabilities::SUBGROUP;
+    let capabilities = Capabilities::IMMEDIATES | Capabilities::SHADER_INT64 | Capabilities::SUBGROUP;
     Validator::new(ValidationFlags::all(), capabilities).validate(module).map_err(|e| e.emit_to_string(""))
 }
 

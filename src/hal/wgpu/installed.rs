@@ -47,7 +47,7 @@ impl Installed {
         for launch in launches {
             if let std::collections::hash_map::Entry::Vacant(e) = groups.entry(launch.weights) {
                 let weights = find(launch.weights)?;
-                let group = bind(device, &pipelines.bindings, [&table, &weights, &arena]);
+                let group = bind(device, &pipelines.bindings, [&table, &weights, &arena, &weights, &arena]);
                 e.insert(group);
             }
         }
@@ -83,7 +83,7 @@ impl Installed {
     }
 }
 
-fn bind(device: &wgpu::Device, layout: &wgpu::BindGroupLayout, buffers: [&wgpu::Buffer; 3]) -> wgpu::BindGroup {
+fn bind(device: &wgpu::Device, layout: &wgpu::BindGroupLayout, buffers: [&wgpu::Buffer; 5]) -> wgpu::BindGroup {
     let entries: Vec<_> = (0..)
         .zip(buffers)
         .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })

@@ -304,7 +304,8 @@ impl Device for WgpuDevice {
     }
 
     fn alloc(&mut self, tenant: TenantId, bytes: u64) -> Result<BufferId, HalError> {
-        let bytes = self.quotas.take(tenant, bytes)?;
+        // Bindings hold at least one element, and the largest elements have two words.
+        let bytes = self.quotas.take(tenant, bytes.max(8))?;
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         // wgpu zeroes what was never written before the first use.
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {

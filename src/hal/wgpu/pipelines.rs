@@ -18,8 +18,8 @@ pub(super) struct Pipelines {
 
 impl Pipelines {
     pub(super) fn new(device: wgpu::Device) -> Pipelines {
-        // 0 launch table, 1 weights, 2 arena.
-        let entries: Vec<_> = [true, true, false]
+        // 0 launch table, 1 weights, 2 arena, 3 and 4 these two again as elements of another type.
+        let entries: Vec<_> = [true, true, false, true, false]
             .into_iter()
             .zip(0..)
             .map(|(read_only, binding)| wgpu::BindGroupLayoutEntry {

@@ -1,13 +1,18 @@
-//! Times of single kernels against the device's own rate of multiply-adds. Prints one line per device and operator;
-//! arguments select operators by a part of their name.
+//! Times of single kernels against the device's own rate of multiply-adds. Prints one line per device and operator, and
+//! for each network the geometric mean over its compute-bound operators; arguments select operators by a part of their
+//! name (`resnet50` selects all of that network).
 
-#[path = "../tests/common/mod.rs"]
+mod cases;
+#[path = "../../tests/common/mod.rs"]
 mod common;
+
+use cases::Case;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use cotenant::hal::*;
+use cotenant::kernel::rates::Meter;
 use cotenant::kernel::*;
 use cotenant::tensor::{DType, HostTensor, Nanos, TenantId, View};
 
@@ -18,57 +23,6 @@ impl HostFn for NoHost {
     fn eval(&self, _inputs: &[HostTensor]) -> Result<Vec<HostTensor>, String> {
         Err("kernels only".into())
     }
-}
-
-struct Case {
-    name: &'static str,
-    operator: Box<dyn Operator>,
-    inputs: Vec<(Space, Vec<usize>)>,
-    output: Vec<usize>,
-}
-
-fn cases() -> Vec<Case> {
-    use Space::{Arena, Weights};
-    let gemm = |name, m: usize, n: usize, k: usize, spaces: [Space; 2]| Case {
-        name,
-        operator: Box::new(Gemm { batch: vec![], m, n, k: vec![k], epilogue: Epilogue::default() }),
-        inputs: vec![(spaces[0], vec![m, k]), (spaces[1], vec![k, n])],
-        output: vec![m, n],
-    };
-    let conv = |name, [groups, ic, oc]: [usize; 3], side: usize, k: usize, stride: usize| {
-        let conv = Conv {
-            batch: 1,
-            groups,
-            ic,
-            oc,
-            input: [side, side],
-            kernel: [k, k],
-            stride: [stride, stride],
-            dilation: [1, 1],
-            pad_before: [k / 2, k / 2],
-            pad_after: [k / 2, k / 2],
-            epilogue: Epilogue::default(),
-        };
-        Case {
-            name,
-            inputs: vec![(Arena, vec![1, groups * ic, side, side]), (Weights, vec![groups, oc, ic, k, k])],
-            output: conv.output_shape(),
-            operator: Box::new(conv),
-        }
-    };
-    vec![
-        conv("conv3 64x56x56 -> 64", [1, 64, 64], 56, 3, 1),
-        conv("conv3 128x28x28 -> 128", [1, 128, 128], 28, 3, 1),
-        conv("conv3 3x224x224 -> 32 /2", [1, 3, 32], 224, 3, 2),
-        conv("depthwise3 96x56x56", [96, 1, 1], 56, 3, 1),
-        conv("depthwise5 96x28x28", [96, 1, 1], 28, 5, 1),
-        gemm("matmul 1024", 1024, 1024, 1024, [Arena, Weights]),
-        gemm("matmul 256", 256, 256, 256, [Arena, Weights]),
-        gemm("matmul 196x512x128", 196, 512, 128, [Arena, Weights]),
-        gemm("conv 1x1 128x196x512", 128, 196, 512, [Weights, Arena]),
-        gemm("gemv 1x1000x2048", 1, 1000, 2048, [Arena, Weights]),
-        gemm("matmul 32x128x128", 32, 128, 128, [Arena, Weights]),
-    ]
 }
 
 /// A compiled operator on a device.
@@ -107,7 +61,7 @@ fn prepare(device: &mut dyn Device, case: &Case) -> Prepared {
         case.operator.lower(device.caps(), Io { inputs: &inputs, outputs: &outputs }).unwrap();
     let label = launches.iter().map(|l| format!("{} x{}", l.kernel.label(), l.tiles)).collect();
     let operation = Operation {
-        name: case.name.into(),
+        name: case.name.clone(),
         kind: case.operator.kind(),
         inputs: vec![],
         outputs: vec![],
@@ -129,7 +83,7 @@ fn prepare(device: &mut dyn Device, case: &Case) -> Prepared {
         reason: None,
     };
     let recording = Recording {
-        name: case.name.into(),
+        name: case.name.clone(),
         tenant,
         arena: buffers[1],
         operations: vec![operation],
@@ -176,46 +130,92 @@ fn processor_seconds() -> f64 {
     (ticks(11) + ticks(12)) / 100.0 / cores as f64
 }
 
+/// What was measured of one case: its network, its share of the device's multiply-adds, and whether these bound it.
+struct Line {
+    network: &'static str,
+    count: usize,
+    share: f64,
+    seconds: f64,
+    compute_bound: bool,
+}
+
+fn measure(device: &mut dyn Device, case: &Case, meter: &mut Meter) -> Line {
+    let prepared = prepare(device, case);
+    let first = once(device, &prepared, 1);
+    let times = ((0.02 / first) as usize).clamp(1, 20);
+    let (mut best, mut runs) = (first, 0);
+    let (mut spent, mut processor) = (0.0, 0.0);
+    while runs < 5 || (spent < 0.6 && runs < 100) {
+        let (started, used) = (device.clock().now(), processor_seconds());
+        best = best.min(once(device, &prepared, times));
+        processor += processor_seconds() - used;
+        spent += device.clock().now().since(started).as_secs();
+        runs += 1;
+        meter.sample(device).unwrap();
+    }
+    let rates = meter.rates();
+    let flops = case.operator.flops() as f64;
+    let gflops = flops / best / 1e9;
+    let share = gflops / rates.fma_gflops;
+    let compute_bound = flops / case.bytes() as f64 > rates.fma_gflops / rates.copy_gbs;
+    println!(
+        "{:34} {:3} {:9.3} {:9.3} {:8.2} {:6.1} {:4} {:8.0}  {}",
+        format!("{} {}", case.network, case.name),
+        case.count,
+        best * 1e3,
+        processor * 1e3 / (runs * times) as f64,
+        gflops,
+        share * 100.0,
+        if compute_bound { "yes" } else { "no" },
+        (prepared.compile.as_secs() + first - best) * 1e3,
+        prepared.label
+    );
+    device.uninstall(prepared.recording);
+    prepared.buffers.into_iter().for_each(|b| device.free(b));
+    Line { network: case.network, count: case.count, share, seconds: best, compute_bound }
+}
+
+/// Per network: the geometric mean of the compute-bound operators' shares, each as often as the network has it, and the
+/// time of all operators together.
+fn summarise(lines: &[Line]) {
+    let mut networks: Vec<&str> = lines.iter().map(|l| l.network).collect();
+    networks.dedup();
+    for network in networks {
+        let of_it = || lines.iter().filter(|l| l.network == network);
+        let bound = || of_it().filter(|l| l.compute_bound);
+        let n: usize = bound().map(|l| l.count).sum();
+        let sum: f64 = bound().map(|l| l.share.ln() * l.count as f64).sum();
+        let ms: f64 = of_it().map(|l| l.seconds * l.count as f64 * 1e3).sum();
+        println!(
+            "{network}: geomean {:.1} % over {n} compute-bound operators; all {ms:.1} ms",
+            (sum / n as f64).exp() * 100.0
+        );
+    }
+}
+
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let chosen = |c: &Case| wanted.iter().any(|w| c.name.contains(w.as_str()) || c.network.contains(w.as_str()));
     for mut device in common::devices() {
         let device = device.as_mut();
         let name = device.caps().name.clone();
         if std::env::var("DEVICE").is_ok_and(|d| !name.contains(&d)) {
             continue;
         }
-        let mut fma = 0.0f64;
-        println!("{name}: {:.1?}", rates::measure(device).unwrap());
-        println!("{:24} {:>9} {:>9} {:>8} {:>6} {:>8}", "", "min ms", "cpu ms", "GFLOP/s", "% fma", "first ms");
-        for case in cases().iter().filter(|c| wanted.is_empty() || wanted.iter().any(|w| c.name.contains(w.as_str()))) {
-            let prepared = prepare(device, case);
-            let first = once(device, &prepared, 1);
-            let times = ((0.02 / first) as usize).clamp(1, 20);
-            let (mut best, mut runs) = (first, 0);
-            let (mut spent, mut processor) = (0.0, 0.0);
-            while runs < 5 || (spent < 1.0 && runs < 100) {
-                if runs % 8 == 0 {
-                    fma = fma.max(rates::measure(device).unwrap().fma_gflops);
-                }
-                let (started, used) = (device.clock().now(), processor_seconds());
-                best = best.min(once(device, &prepared, times));
-                processor += processor_seconds() - used;
-                spent += device.clock().now().since(started).as_secs();
-                runs += 1;
-            }
-            let gflops = case.operator.flops() as f64 / best / 1e9;
-            println!(
-                "{:24} {:9.3} {:9.3} {:8.2} {:6.1} {:8.0}  {}",
-                case.name,
-                best * 1e3,
-                processor * 1e3 / (runs * times) as f64,
-                gflops,
-                gflops / fma * 100.0,
-                (prepared.compile.as_secs() + first - best) * 1e3,
-                prepared.label
-            );
-            device.uninstall(prepared.recording);
-            prepared.buffers.into_iter().for_each(|b| device.free(b));
-        }
+        let mut meter = Meter::new(device).unwrap();
+        (0..8).for_each(|_| meter.sample(device).unwrap());
+        println!("{name}: {:.1?}", meter.rates());
+        println!(
+            "{:34} {:>3} {:>9} {:>9} {:>8} {:>6} {:>4} {:>8}",
+            "", "n", "min ms", "cpu ms", "GFLOP/s", "% fma", "comp", "first ms"
+        );
+        let lines: Vec<Line> = cases::all()
+            .iter()
+            .filter(|case| wanted.is_empty() || chosen(case))
+            .map(|case| measure(device, case, &mut meter))
+            .collect();
+        summarise(&lines);
+        println!("{name}: {:.1?}", meter.rates());
+        meter.release(device);
     }
 }
