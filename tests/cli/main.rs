@@ -4,6 +4,8 @@ mod answers;
 mod bad_input;
 mod conformance;
 mod damaged_files;
+#[path = "../common/net.rs"]
+mod net;
 mod scenarios;
 
 use std::fs;
