@@ -221,3 +221,18 @@ fn numbers_without_a_root_stay_without() {
     let outputs = run(&engine, &net, &[x.tensor()]).expect("an answer");
     x.map(|v| if v < 0.0 { f64::NAN } else { v }).expect(&outputs[0], "squared root");
 }
+
+#[test]
+fn what_a_file_leaves_out_is_as_onnx_says() {
+    let mut rng = StdRng::seed_from_u64(8);
+    let x = Plain::random(&[2, 3], &mut rng);
+    let mut net = Net::new(17);
+    let (input, size) = (net.input(&x.shape), net.list(&[2, 3]));
+    // Zeros of 32 bits, and an optional input that is there and has no name.
+    let zeros = net.node("ConstantOfShape", &[&size], vec![]);
+    let sum = net.node("Add", &[&input, &zeros], vec![]);
+    let y = net.node("ReduceSum", &[&sum, ""], vec![]);
+    net.output(&y);
+    let expected = Plain { shape: vec![1, 1], data: vec![x.data.iter().sum()] };
+    expect("all of it", &net, &[x], &expected);
+}
