@@ -30,6 +30,16 @@ pub enum GraphError {
         /// The first symbol without a value.
         missing: String,
     },
+    /// An input's shape, or a dimension of it that has no name, was not given.
+    #[error("{model}: the shape of input {input:?} is {declared}. Give all of it with --shape {input}=…")]
+    MissingShape {
+        /// The model.
+        model: String,
+        /// The input.
+        input: String,
+        /// Its declared shape.
+        declared: String,
+    },
     /// A given name or shape does not fit the model.
     #[error("{model}: {what}")]
     Options {

@@ -8,6 +8,7 @@ use tract_onnx::tract_core::ops::fft::Fft;
 use tract_onnx::tract_core::ops::nn::Reduce;
 
 use super::import::tensor::{from_tract, to_tract};
+use super::quiet;
 use crate::hal::HostFn;
 use crate::tensor::HostTensor;
 
@@ -149,6 +150,8 @@ fn evaluate_as_is(op: &dyn TypedOp, inputs: TVec<TValue>) -> TractResult<TVec<TV
 
 impl HostFn for HostProgram {
     fn eval(&self, inputs: &[HostTensor]) -> Result<Vec<HostTensor>, String> {
-        self.run(inputs).map_err(|e| format!("{e:#}"))
+        let result = quiet::caught(|| self.run(inputs))?;
+        // What comes after the first line are dumps of operators.
+        result.map_err(|e| format!("{e:#}").lines().next().unwrap_or_default().into())
     }
 }

@@ -10,6 +10,7 @@ pub mod host;
 pub mod import;
 mod ir;
 mod load;
+mod quiet;
 pub mod view;
 pub mod zoo;
 

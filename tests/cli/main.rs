@@ -6,6 +6,8 @@ mod bad_input;
 mod common;
 mod conformance;
 mod damaged_files;
+#[path = "../common/net.rs"]
+mod net;
 mod scenarios;
 
 use std::fs;

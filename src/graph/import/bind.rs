@@ -5,11 +5,9 @@ use std::sync::Arc;
 use tract_onnx::pb::{GraphProto, ModelProto, TensorProto, ValueInfoProto};
 use tract_onnx::pb::{tensor_shape_proto::dimension::Value as DimValue, type_proto::Value as TypeValue};
 
+use super::valid::VOLUME_MAX;
 use crate::graph::{GraphError, LoadOptions};
 use crate::tensor::{DType, HostTensor, show_shape, volume};
-
-/// Elements of one input at most.
-const VOLUME_MAX: usize = 1 << 31;
 
 /// An input at a fixed shape.
 #[derive(Clone, Debug)]
@@ -123,7 +121,7 @@ fn input(info: &ValueInfoProto, model: &str, options: &LoadOptions) -> Result<In
         return sized(name, dtype, shape.clone(), model);
     }
     let Some(declared) = declared else {
-        return Err(missing(model, &name, "unknown".into(), "its shape"));
+        return Err(unknown(model, name, "unknown".into()));
     };
     let mut shape = Vec::new();
     for dim in &declared {
@@ -131,9 +129,13 @@ fn input(info: &ValueInfoProto, model: &str, options: &LoadOptions) -> Result<In
             Dim::Fixed(n) => *n,
             Dim::Symbol(symbol) => match options.dims.get(symbol) {
                 Some(&n) => n,
-                None => return Err(missing(model, &name, show(&declared), symbol)),
+                None => {
+                    let (model, missing) = (model.into(), symbol.clone());
+                    let declared = show(&declared);
+                    return Err(GraphError::MissingDimension { model, input: name, declared, missing });
+                }
             },
-            Dim::Unnamed => return Err(missing(model, &name, show(&declared), "an unnamed dimension")),
+            Dim::Unnamed => return Err(unknown(model, name, show(&declared))),
         });
     }
     sized(name, dtype, shape, model)
@@ -148,8 +150,8 @@ fn sized(name: String, dtype: DType, shape: Vec<usize>, model: &str) -> Result<I
     Ok(Input { name, dtype, shape })
 }
 
-fn missing(model: &str, input: &str, declared: String, missing: &str) -> GraphError {
-    GraphError::MissingDimension { model: model.into(), input: input.into(), declared, missing: missing.into() }
+fn unknown(model: &str, input: String, declared: String) -> GraphError {
+    GraphError::MissingShape { model: model.into(), input, declared }
 }
 
 fn show(dims: &[Dim]) -> String {

@@ -39,7 +39,7 @@ fn condition(model: &ModelProto, folder: Option<&str>, inputs: &[Input], at: usi
         ..GraphProto::default()
     };
     let part = ModelProto { graph: Some(part), ..shell(model) };
-    let typed = super::typed(&part, folder, inputs).ok()?;
+    let typed = super::typing::typed(&part, folder, inputs).ok()?;
     let fact = typed.outlet_fact(*typed.outputs.first()?).ok()?;
     fact.konst.as_ref()?.cast_to_scalar::<bool>().ok()
 }

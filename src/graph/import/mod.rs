@@ -1,19 +1,20 @@
-//! ONNX through tract: read, prepare, type, declutter, lower.
+//! ONNX through tract: read, check, prepare, type, simplify, lower.
 
 mod bind;
 mod branches;
+mod declutter;
 mod lower;
 mod refuse;
 mod rewrite;
 pub mod tensor;
+mod transposed;
+mod typing;
+mod valid;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use prost::Message;
 use tract_onnx::pb::ModelProto;
-use tract_onnx::prelude::*;
-use tract_onnx::tract_hir::internal::InferenceFact;
 
 use super::{Graph, GraphError, LoadOptions, fuse};
 use crate::tensor::HostTensor;
@@ -63,58 +64,23 @@ pub fn proto(
         return Err(fail("the file holds no graph; it is empty or no ONNX model".into()));
     }
     refuse::check(&model, name)?;
+    valid::check(&model, name)?;
     let inputs = bind::inputs(&model, name, options)?;
     refuse::check_extremes(&model, name, &inputs)?;
     let bound = bind::constants(&mut model, name, options)?;
     bind::forget_declared_shapes(&mut model);
     rewrite::all(&mut model);
     let folder = folder.map(|f| f.to_string_lossy().into_owned());
-    let typed = guarded(|| {
+    let operators = typing::operators(&model);
+    let typed = typing::guarded(name, &operators, || {
         branches::inline(&mut model, folder.as_deref(), &inputs)?;
-        typed(&model, folder.as_deref(), &inputs)
-    })
-    .map_err(fail)?;
+        typing::typed(&model, folder.as_deref(), &inputs)
+    })?;
     let names = output_names(&model);
-    let mut graph = guarded(|| lower::graph(&typed, name, names)).map_err(fail)?;
+    let mut graph = typing::guarded(name, &operators, || lower::graph(&typed, name, names))?;
     graph.bound = bound;
     fuse::all(&mut graph);
     Ok(graph)
-}
-
-/// Parses and types a model whose inputs have these facts.
-fn typed(model: &ModelProto, folder: Option<&str>, inputs: &[bind::Input]) -> TractResult<TypedModel> {
-    let parsed = tract_onnx::onnx().with_ignore_value_info(true).parse(model, folder)?;
-    if let Some(missing) = parsed.unresolved_inputs.first() {
-        return Err(TractError::msg(format!("value {missing:?} is used but never computed")));
-    }
-    let mut inference = parsed.model;
-    for at in 0..inference.input_outlets()?.len() {
-        let name = inference.node(inference.input_outlets()?[at].node).name.clone();
-        let Some(input) = inputs.iter().find(|i| i.name == name) else {
-            return Err(TractError::msg(format!("input {name:?} has no shape")));
-        };
-        let fact = InferenceFact::dt_shape(tensor::datum_type(input.dtype), &input.shape);
-        inference.set_input_fact(at, fact)?;
-    }
-    inference.into_typed()?.into_decluttered()
-}
-
-/// Runs a part of the import that may fail or, on a damaged file, panic inside the library: both become a sentence.
-fn guarded<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(result) => result.map_err(|e| {
-            // The outermost context names the operator, the innermost says what is wrong.
-            format!("{e:#}")
-        }),
-        Err(panic) => {
-            let text = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("no message");
-            Err(format!("the importer gave up on this graph: {text}"))
-        }
-    }
 }
 
 /// The names of a model's inputs, in order, if `values` are of their number, types and shapes.

@@ -7,6 +7,8 @@ use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorPr
 /// Everything that a file's graph needs before it is parsed.
 pub(super) fn all(model: &mut ModelProto) {
     unique_names(model);
+    absent_inputs(model);
+    filling(model);
     reversed_recurrence(model);
     initial_states(model);
     softplus(model);
@@ -21,6 +23,31 @@ fn unique_names(model: &mut ModelProto) {
             node.name = format!("{}#{at}", node.name);
         }
     }
+}
+
+/// Optional inputs at the end may be left out or named by nothing; the importer counts the latter.
+fn absent_inputs(model: &mut ModelProto) {
+    let graph = model.graph.as_mut().expect("checked before");
+    for node in &mut graph.node {
+        let given = node.input.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1);
+        node.input.truncate(given);
+    }
+}
+
+/// `ConstantOfShape` fills with 32-bit zeros where it does not say with what; the importer takes 64-bit ones.
+fn filling(model: &mut ModelProto) {
+    let graph = model.graph.as_mut().expect("checked before");
+    for node in graph.node.iter_mut().filter(|n| n.op_type == "ConstantOfShape") {
+        if attribute(node, "value").is_none() {
+            node.attribute.push(zero());
+        }
+    }
+}
+
+/// The attribute `value`: one 32-bit zero.
+fn zero() -> AttributeProto {
+    let zero = TensorProto { data_type: 1, dims: vec![1], raw_data: vec![0; 4], ..TensorProto::default() };
+    AttributeProto { name: "value".into(), r#type: 4, t: Some(zero), ..AttributeProto::default() }
 }
 
 /// A recurrent operator that runs backwards alone becomes a forward one between two reversals of time.
@@ -131,8 +158,6 @@ fn zero_state(graph: &mut GraphProto, at: usize, slot: usize) -> usize {
         ..NodeProto::default()
     };
     let axis = AttributeProto { name: "axis".into(), r#type: 2, i: 0, ..AttributeProto::default() };
-    let zero = TensorProto { data_type: 1, dims: vec![1], raw_data: vec![0; 4], ..TensorProto::default() };
-    let value = AttributeProto { name: "value".into(), r#type: 4, t: Some(zero), ..AttributeProto::default() };
     let mut extents = vec![name("directions"), name("batch"), name("hidden")];
     if batch_first {
         extents.swap(0, 1);
@@ -141,7 +166,7 @@ fn zero_state(graph: &mut GraphProto, at: usize, slot: usize) -> usize {
         operator("Shape", vec![sequence], "shape", Vec::new()),
         operator("Gather", vec![name("shape"), name("axis")], "batch", vec![axis.clone()]),
         operator("Concat", extents, "extents", vec![axis]),
-        operator("ConstantOfShape", vec![name("extents")], "zeros", vec![value]),
+        operator("ConstantOfShape", vec![name("extents")], "zeros", vec![zero()]),
     ];
     let node = &mut graph.node[at];
     node.input.resize(node.input.len().max(slot + 1), String::new());

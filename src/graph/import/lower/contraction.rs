@@ -3,6 +3,7 @@
 //! Every axis has one role: batch (in both inputs and the output), rows (first input and output), columns (second input
 //! and output), depth (both inputs, summed). Axes that are in one input only have extent one or are summed before.
 
+use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 
 use super::{Form, Lowered, Lowering, Site};
@@ -20,6 +21,22 @@ pub(super) fn lower(cx: &mut Lowering, site: &Site) -> Option<Lowered> {
         return Some(Err("sums of products of other types than f32 have no kernel".into()));
     }
     Some(gemm(cx, site, op))
+}
+
+/// An axis that is summed has the same extent in every operand: simplification saw to that. If it had not, every part of
+/// this program would compute something else, and the graph is refused.
+pub(super) fn consistent(cx: &Lowering, site: &Site) -> TractResult<()> {
+    let Some(op) = site.node.op_as::<EinSum>() else { return Ok(()) };
+    for axis in op.axes.iter_all_axes().filter(|axis| axis.outputs[0].is_empty()) {
+        let places = axis.inputs.iter().zip(&site.inputs);
+        let extents: Vec<usize> =
+            places.flat_map(|(at, &id)| at.iter().map(move |&k| cx.graph.value(id).shape[k])).collect();
+        if extents.windows(2).any(|pair| pair[0] != pair[1]) {
+            let name = &site.node.name;
+            return Err(TractError::msg(format!("{name:?}: a summed axis has the extents {extents:?}")));
+        }
+    }
+    Ok(())
 }
 
 /// An axis and where it lies.

@@ -118,6 +118,7 @@ impl<'m> Lowering<'m> {
         let declared = node.inputs.iter().map(|i| Ok(model.outlet_fact(*i)?.datum_type));
         let declared = declared.collect::<TractResult<Vec<DatumType>>>()?;
         let site = Site { node, inputs, outputs, declared };
+        contraction::consistent(self, &site)?;
         range::propagate(self, &site);
         if self.folded(&site)? || recurrent::unrolled(self, &site)? {
             return Ok(());
