@@ -56,6 +56,7 @@ fn chain(operators: &str) -> Compile {
             flops: 4,
             bytes: 32,
             reason: None,
+            given: None,
         };
         let recording = Recording {
             name: "chain".into(),

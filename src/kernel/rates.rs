@@ -127,6 +127,7 @@ fn run(device: &mut dyn Device, work: &Work, arena: BufferId, weights: BufferId)
         flops: 0,
         bytes: 0,
         reason: None,
+        given: None,
     };
     let recording = Recording {
         name: "rates".into(),
