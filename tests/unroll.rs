@@ -68,6 +68,7 @@ fn output(device: &mut dyn Device, body: &str, n: u32) -> Vec<f32> {
         flops: 0,
         bytes: 0,
         reason: None,
+        given: None,
     };
     let recording =
         Recording { name: "trial".into(), tenant, arena, operations: vec![operation], inputs: vec![], outputs: vec![] };

@@ -81,6 +81,7 @@ fn prepare(device: &mut dyn Device, case: &Case) -> Prepared {
         flops: 0,
         bytes: 0,
         reason: None,
+        given: None,
     };
     let recording = Recording {
         name: case.name.clone(),

@@ -63,6 +63,7 @@ fn chain_of(operators: &str, host: Arc<dyn HostFn>) -> Compile {
             flops: 4,
             bytes: 32,
             reason: None,
+            given: None,
         };
         let recording = Recording {
             name: "chain".into(),

@@ -73,6 +73,21 @@ pub enum HalError {
     /// A recording that does not exist (any more).
     #[error("recording {0:?} is not installed")]
     NoRecording(RecordingId),
+    /// A division of the device that it cannot make.
+    #[error("partition: {reason}")]
+    Partition {
+        /// Why, and what would do.
+        reason: String,
+    },
+    /// A lane that does not exist (any more).
+    #[error("{0:?} does not exist; partitioning a device ends its lanes")]
+    NoLane(super::LaneId),
+    /// Too much was submitted and is not done.
+    #[error("{waiting} pieces of work wait already, which is the limit; wait for some to end")]
+    Full {
+        /// What waits.
+        waiting: usize,
+    },
 }
 
 /// Why a device cannot be opened at all: it becomes exit status 3.

@@ -20,6 +20,7 @@ pub mod eval;
 mod host_memory;
 mod kernel;
 pub mod null;
+mod partition;
 mod plan;
 mod quota;
 mod recording;
@@ -34,7 +35,8 @@ pub use clock::{Clock, SharedClock, WallClock};
 pub use error::{HalError, Unavailable};
 pub use eval::HostFn;
 pub use kernel::{Chain, ChainArg, ChainStep, Fragment, KernelSpec};
-pub use recording::{Launch, Operation, Recording, Slice, Stage, TensorRef};
+pub use partition::{PartitionId, PartitionSpec, Units};
+pub use recording::{GivenCost, Launch, Operation, Recording, Slice, Stage, TensorRef};
 
 use crate::tensor::{Nanos, TenantId};
 
@@ -59,6 +61,8 @@ pub struct SubmissionId(pub u64);
 pub struct LaneSpec {
     /// Larger is more urgent; devices without priorities ignore it ([`DeviceCaps::priority_levels`]).
     pub priority: i32,
+    /// Where its work runs; `None` is the whole device, or its first partition where it is partitioned.
+    pub partition: Option<PartitionId>,
 }
 
 /// Bytes of a buffer.
@@ -204,10 +208,29 @@ pub trait Device: Send {
     /// there is none (any more).
     fn uninstall(&mut self, recording: RecordingId);
 
+    /// Divides the device anew; an empty plan makes it whole. Lanes that there were are gone; it takes the time that the device
+    /// takes ([`DeviceCaps::reconfiguration`]).
+    ///
+    /// # Errors
+    /// [`HalError::Partition`] where the device cannot do that, or not now; everything stays as it was then.
+    fn partition(&mut self, plan: &[PartitionSpec]) -> Result<Vec<PartitionId>, HalError> {
+        let _ = plan;
+        Err(HalError::Partition { reason: format!("{} cannot be partitioned", self.caps().name) })
+    }
+
+    /// Changes the units of a partition while its lanes stay; what runs keeps its place.
+    ///
+    /// # Errors
+    /// [`HalError::Partition`] where the device cannot do that.
+    fn reshape(&mut self, partition: PartitionId, units: Units) -> Result<(), HalError> {
+        let _ = (partition, units);
+        Err(HalError::Partition { reason: format!("partitions of {} cannot change", self.caps().name) })
+    }
+
     /// A new lane, of any number: beyond [`DeviceCaps::lanes_max`] lanes share, and may be the same.
     ///
     /// # Errors
-    /// [`HalError::OutOfMemory`] where the device has no more.
+    /// [`HalError::OutOfMemory`] where the device has no more, [`HalError::Partition`] for a partition that does not exist.
     fn lane(&mut self, spec: &LaneSpec) -> Result<LaneId, HalError>;
 
     /// Gives work to a lane and returns without waiting for it. Dropping the device gives up what is under way.

@@ -62,6 +62,35 @@ pub struct Operation {
     pub bytes: u64,
     /// Why the CPU computes it, where it does.
     pub reason: Option<String>,
+    /// What it takes, where that was recorded or fitted; simulated devices go by it, others cannot.
+    pub given: Option<GivenCost>,
+}
+
+/// A cost that does not follow from what an operation does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum GivenCost {
+    /// A recorded kernel, with a tile for each compute unit that its blocks would fill; more than the device has are several
+    /// waves.
+    Recorded {
+        /// Its time in ns on the whole device.
+        ns: f64,
+        /// Bytes that it moves from and to memory; 0 where not known.
+        bytes: f64,
+    },
+    /// A whole model by a fitted law, with one tile: `max(floor, k·η_k·(fixed + unit/u + memory/μ))` ns on `u` compute units
+    /// with a part `μ` of the memory, beside `k - 1` others.
+    Law {
+        /// Shortest time in ns.
+        floor_ns: f64,
+        /// Time in ns that neither units nor memory shorten.
+        fixed_ns: f64,
+        /// Time in ns of one compute unit.
+        unit_ns: f64,
+        /// Time in ns with all of the memory's bandwidth.
+        memory_ns: f64,
+        /// `η_k` for `k` = 1, 2, ….
+        sharing: [f64; 5],
+    },
 }
 
 impl Operation {

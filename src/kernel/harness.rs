@@ -133,6 +133,7 @@ pub fn run_views(
         flops: operator.flops(),
         bytes: 0,
         reason: None,
+        given: None,
     };
     let recording = Arc::new(Recording {
         name: "harness".into(),

@@ -223,6 +223,7 @@ fn recording(work: Work, arena: BufferId, weights: BufferId) -> Recording {
         flops: 0,
         bytes: 0,
         reason: None,
+        given: None,
     };
     Recording {
         name: "rates".into(),

@@ -150,7 +150,7 @@ impl Dispatcher {
             return Ok(Lane::new(self.common.id, 0));
         }
         self.lanes_made += 1;
-        Ok(Lane::new(self.device.lane(&LaneSpec { priority })?, priority))
+        Ok(Lane::new(self.device.lane(&LaneSpec { priority, partition: None })?, priority))
     }
 
     /// Holds a tenant's requests back, or lets them go on. What was submitted runs to its end.

@@ -151,6 +151,7 @@ impl Lowering<'_> {
             flops: operator.map_or(0, Operator::flops),
             bytes,
             reason,
+            given: None,
         })
     }
 
@@ -192,6 +193,7 @@ impl Lowering<'_> {
             flops: 0,
             bytes: from.view.volume() as u64 * 8,
             reason,
+            given: None,
         })
     }
 

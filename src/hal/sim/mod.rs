@@ -1,7 +1,8 @@
 //! A simulated GPU: what a GPU would do, and when, in virtual time.
 //!
 //! Three layers. [`Gpu`] takes kernels, copies and graphs on streams and says when they run; it knows no tensor. A [`Profile`] says
-//! what the GPU is, as a data file. What a kernel takes is a [`KernelCost`], from one of several sources.
+//! what the GPU is, as a data file; what a kernel takes is a [`KernelCost`], from one of several sources. [`SimDevice`] is both
+//! behind the trait of all devices, with real outputs on request.
 //!
 //! What is modelled: launches that a host thread does one after the other, hardware queues and their false
 //! dependencies, the leftover block scheduler with priorities at block boundaries, occupancy, sharing of SMs, bandwidth
@@ -13,15 +14,19 @@
 
 mod agenda;
 mod bandwidth;
+mod caps;
 mod clock;
 mod context;
 mod copy;
 mod cost;
+mod device;
 mod exec;
 mod gpu;
 mod graph;
+mod install;
 mod job;
 mod l2;
+mod memory;
 mod occupancy;
 mod partition;
 mod place;
@@ -38,9 +43,11 @@ mod tests;
 pub use clock::VirtualClock;
 pub use copy::Direction;
 pub use cost::{Blocks, KernelCost, LAW_PROCESSES_MAX, Law, Roofline, Source, Unit, Work};
+pub use device::{SimDevice, SimOptions};
 pub use exec::Totals;
 pub use gpu::{COMMANDS_MAX, Gpu};
 pub use graph::{Graph, GraphNode};
+pub use install::{kernel_key, launch_cost};
 pub use occupancy::{BlockNeed, SmLimits};
 pub use partition::{ContextId, ContextSpec, InstanceId, MigPlacement, Mode, SmBound};
 pub use profile::{

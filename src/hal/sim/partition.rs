@@ -64,13 +64,13 @@ pub struct MigPlacement {
 }
 
 impl Gpu {
-    /// The instance of a GPU that was not partitioned.
+    /// The instance of a GPU that was not partitioned yet.
     pub fn whole(&self) -> InstanceId {
         InstanceId(0)
     }
 
-    /// Divides the GPU into MIG instances. All contexts and streams that there were are gone, new ones can do something after
-    /// the time that the profile says.
+    /// Divides the GPU into MIG instances; without any it is whole. All contexts and streams that there were are gone. New ones
+    /// can do something after the time that the profile says, where MIG instances come or go.
     ///
     /// # Errors
     /// [`SimError::Busy`] while anything runs or waits, [`SimError::Partition`] for profiles and places that are not legal.
@@ -79,10 +79,17 @@ impl Gpu {
             return Err(SimError::Busy { waiting: self.commands.len() });
         }
         let chosen = self.legal(plan)?;
+        let was_divided = self.instances.iter().any(|i| i.alive && i.memory.fraction < 1.0);
         self.contexts.iter_mut().for_each(|c| c.alive = false);
         self.instances.iter_mut().for_each(|i| i.alive = false);
-        let usable = self.now + (self.profile.sharing.mig_change_ms * 1e9) as Ps;
+        let mut usable = self.now;
+        if was_divided || !chosen.is_empty() {
+            usable += (self.profile.sharing.mig_change_ms * 1e9) as Ps;
+        }
         let mut ids = Vec::new();
+        if chosen.is_empty() {
+            ids.push(self.instance(SmSet::range(0, self.profile.compute.sms), 1.0, mode, usable));
+        }
         for mig in chosen {
             let fraction = f64::from(mig.memory) / f64::from(MIG_MEMORY_SLICES);
             ids.push(self.instance(SmSet::range(0, mig.sms), fraction, mode, usable));
@@ -184,7 +191,7 @@ impl Gpu {
     /// A pool of an instance's SMs.
     pub(super) fn pool(&mut self, instance: u32) -> u32 {
         let i = &self.instances[instance as usize];
-        let mut pool = Pool::new(i.sms, self.profile.sm, i.memory, self.now);
+        let mut pool = Pool::new(i.sms, &self.profile.sm, i.memory, self.now);
         pool.views.push(view(i.sms, u32::MAX));
         pool.instance = instance;
         self.exec.pools.push(pool);

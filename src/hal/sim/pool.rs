@@ -109,7 +109,6 @@ pub(super) struct MemoryPart {
 pub(super) struct Pool {
     /// All its SMs.
     pub(super) sms: SmSet,
-    pub(super) limits: SmLimits,
     pub(super) memory: MemoryPart,
     /// The first is of the idle SMs and may be empty of SMs.
     pub(super) cohorts: Vec<Cohort>,
@@ -144,11 +143,10 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(sms: SmSet, limits: SmLimits, memory: MemoryPart, now: Ps) -> Pool {
+    pub(super) fn new(sms: SmSet, limits: &SmLimits, memory: MemoryPart, now: Ps) -> Pool {
         let idle = Cohort { sms, free: limits.room(), trains: Vec::new(), dirty: false };
         Pool {
             sms,
-            limits,
             memory,
             cohorts: vec![idle],
             views: Vec::new(),

@@ -161,7 +161,7 @@ fn room_adds_up(gpu: &Gpu, pool: &Pool) {
         assert!(all.and(cohort.sms).is_empty(), "an SM is in one cohort");
         assert!(at == 0 || !cohort.sms.is_empty() && !cohort.trains.is_empty(), "only idle SMs have no blocks");
         all = all.or(cohort.sms);
-        let mut room = pool.limits.room();
+        let mut room = gpu.profile.sm.room();
         for &t in &cohort.trains {
             let train = &shared.trains[t];
             assert_eq!((train.sms, train.cohort as usize), (cohort.sms.count(), at));
