@@ -9,7 +9,7 @@
 //! What is left out costs nothing here: slices, strides and broadcasts are views of their input, which fusion puts into
 //! the operators that read them. A rule that fails leaves its operator as it is.
 //!
-//! `tests/simplification.rs` compares the graph before and after on random chains of operators.
+//! `tests/onnx/simplification.rs` compares the graph before and after on random chains of operators.
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;

@@ -86,7 +86,7 @@ impl<'a> Node<'a> {
             in_range(what, axis, shape.len(), shape)?;
             let axis = if axis < 0.0 { axis + shape.len() as f64 } else { axis };
             if seen.contains(&axis) {
-                return Err(format!("{what} is {listed:?}: axis {axis} is there twice"));
+                return Err(format!("{what} is {}: axis {axis} is there twice", show(listed)));
             }
             seen.push(axis);
         }
@@ -159,7 +159,8 @@ impl<'a> Node<'a> {
             return Ok(());
         }
         Err(format!(
-            "input {at} (sizes) is {sizes:?}; allowed is {least} to {EXTENT_MAX}, {VOLUME_MAX} elements in all"
+            "input {at} (sizes) is {}; allowed is {least} to {EXTENT_MAX}, {VOLUME_MAX} elements in all",
+            show(sizes)
         ))
     }
 
@@ -188,7 +189,7 @@ impl<'a> Node<'a> {
         let attribute: Option<Vec<f64>> = self.attribute("pads").map(|a| a.ints.iter().map(|&v| v as f64).collect());
         let Some(pads) = attribute.as_deref().or(self.input(1)) else { return Ok(()) };
         if pads.iter().any(|p| p.abs() > EXTENT_MAX) {
-            return Err(format!("pads are {pads:?}; allowed is up to {EXTENT_MAX}"));
+            return Err(format!("pads are {}; allowed is up to {EXTENT_MAX}", show(pads)));
         }
         // With a list of axes only those are padded.
         let axes: Option<Vec<f64>> = match self.node.input.get(3).filter(|name| !name.is_empty()) {
@@ -198,13 +199,16 @@ impl<'a> Node<'a> {
         let (Some(shape), Some(axes)) = (self.shape(), axes) else { return Ok(()) };
         if pads.len() != 2 * axes.len() {
             let (n, wanted) = (pads.len(), 2 * axes.len());
-            return Err(format!("pads are {pads:?}, {n} values; allowed is {wanted} for {} axes", axes.len()));
+            return Err(format!("pads are {}, {n} values; allowed is {wanted} for {} axes", show(pads), axes.len()));
         }
         for (at, &axis) in axes.iter().enumerate() {
             in_range("input 3 (axes)", axis, shape.len(), shape)?;
             let axis = if axis < 0.0 { axis + shape.len() as f64 } else { axis } as usize;
             if shape[axis] as f64 + pads[at] + pads[at + axes.len()] < 0.0 {
-                return Err(format!("pads are {pads:?}: axis {axis} of {shape:?} has fewer elements than are cut off"));
+                return Err(format!(
+                    "pads are {}: axis {axis} of {shape:?} has fewer elements than are cut off",
+                    show(pads)
+                ));
             }
         }
         Ok(())
@@ -236,4 +240,10 @@ fn in_range(what: &str, axis: f64, rank: usize, shape: &[usize]) -> Result<(), S
         return Ok(());
     }
     Err(format!("{what} is {axis}; allowed is {} to {} for an input of shape {shape:?}", -rank, rank - 1))
+}
+
+/// Numbers as a list: integers without a fraction.
+fn show(values: &[f64]) -> String {
+    let texts: Vec<String> = values.iter().map(f64::to_string).collect();
+    format!("[{}]", texts.join(", "))
 }
