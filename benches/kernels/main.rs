@@ -131,11 +131,14 @@ fn processor_seconds() -> f64 {
     (ticks(11) + ticks(12)) / 100.0 / cores as f64
 }
 
-/// What was measured of one case: its network, its share of the device's multiply-adds, and whether these bound it.
+/// What was measured of one case: its network, its shares of the device's multiply-adds, and whether these bound it.
 struct Line {
     network: &'static str,
     count: usize,
+    /// By the fastest run.
     share: f64,
+    /// By processor time, which other processes disturb less; it cannot see imbalance between cores.
+    share_by_processor: f64,
     seconds: f64,
     compute_bound: bool,
 }
@@ -152,28 +155,31 @@ fn measure(device: &mut dyn Device, case: &Case, meter: &mut Meter) -> Line {
         processor += processor_seconds() - used;
         spent += device.clock().now().since(started).as_secs();
         runs += 1;
-        meter.sample(device).unwrap();
+        meter.sample(device, Nanos(0)).unwrap();
     }
     let rates = meter.rates();
     let flops = case.operator.flops() as f64;
     let gflops = flops / best / 1e9;
     let share = gflops / rates.fma_gflops;
+    let processor = processor / (runs * times) as f64;
+    let share_by_processor = flops / processor / 1e9 / rates.fma_gflops;
     let compute_bound = flops / case.bytes() as f64 > rates.fma_gflops / rates.copy_gbs;
     println!(
-        "{:34} {:3} {:9.3} {:9.3} {:8.2} {:6.1} {:4} {:8.0}  {}",
+        "{:34} {:3} {:9.3} {:9.3} {:8.2} {:6.1} {:6.1} {:4} {:8.0}  {}",
         format!("{} {}", case.network, case.name),
         case.count,
         best * 1e3,
-        processor * 1e3 / (runs * times) as f64,
+        processor * 1e3,
         gflops,
         share * 100.0,
+        share_by_processor * 100.0,
         if compute_bound { "yes" } else { "no" },
         (prepared.compile.as_secs() + first - best) * 1e3,
         prepared.label
     );
     device.uninstall(prepared.recording);
     prepared.buffers.into_iter().for_each(|b| device.free(b));
-    Line { network: case.network, count: case.count, share, seconds: best, compute_bound }
+    Line { network: case.network, count: case.count, share, share_by_processor, seconds: best, compute_bound }
 }
 
 /// Per network: the geometric mean of the compute-bound operators' shares, each as often as the network has it, and the
@@ -185,11 +191,15 @@ fn summarise(lines: &[Line]) {
         let of_it = || lines.iter().filter(|l| l.network == network);
         let bound = || of_it().filter(|l| l.compute_bound);
         let n: usize = bound().map(|l| l.count).sum();
-        let sum: f64 = bound().map(|l| l.share.ln() * l.count as f64).sum();
+        let geomean = |share: fn(&Line) -> f64| {
+            let sum: f64 = bound().map(|l| share(l).ln() * l.count as f64).sum();
+            (sum / n as f64).exp() * 100.0
+        };
         let ms: f64 = of_it().map(|l| l.seconds * l.count as f64 * 1e3).sum();
         println!(
-            "{network}: geomean {:.1} % over {n} compute-bound operators; all {ms:.1} ms",
-            (sum / n as f64).exp() * 100.0
+            "{network}: geomean {:.1} %, by processor time {:.1} %, over {n} compute-bound operators; all {ms:.1} ms",
+            geomean(|l| l.share),
+            geomean(|l| l.share_by_processor)
         );
     }
 }
@@ -204,11 +214,11 @@ fn main() {
             continue;
         }
         let mut meter = Meter::new(device).unwrap();
-        (0..8).for_each(|_| meter.sample(device).unwrap());
+        (0..8).for_each(|_| meter.sample(device, Nanos(0)).unwrap());
         println!("{name}: {:.1?}", meter.rates());
         println!(
-            "{:34} {:>3} {:>9} {:>9} {:>8} {:>6} {:>4} {:>8}",
-            "", "n", "min ms", "cpu ms", "GFLOP/s", "% fma", "comp", "first ms"
+            "{:34} {:>3} {:>9} {:>9} {:>8} {:>6} {:>6} {:>4} {:>8}",
+            "", "n", "min ms", "cpu ms", "GFLOP/s", "% fma", "% cpu", "comp", "first ms"
         );
         let lines: Vec<Line> = cases::all()
             .iter()

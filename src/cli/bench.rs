@@ -61,6 +61,7 @@ pub struct Bench {
     gflop: f64,
     gflops: f64,
     device_peak_gflops: Option<f64>,
+    device_sustained_gflops: Option<f64>,
     device_copy_gbs: Option<f64>,
 }
 
@@ -97,7 +98,7 @@ pub fn run(args: &Args) -> Result<Bench, CliError> {
             first = response.outputs;
         }
         if let Some(yardstick) = &mut yardstick {
-            yardstick.between_runs(run, WARM_UP_RUNS + args.runs)?;
+            yardstick.between_runs(run, WARM_UP_RUNS + args.runs, time)?;
         }
         if run >= WARM_UP_RUNS {
             times.push(time);
@@ -105,7 +106,7 @@ pub fn run(args: &Args) -> Result<Bench, CliError> {
         }
     }
     bar.finish_and_clear();
-    let rates = yardstick.map(|yardstick| yardstick.meter.rates());
+    let rates = yardstick.as_ref().map(|yardstick| yardstick.meter.rates());
     times.sort_unstable();
     let median_ms = times[times.len() / 2].as_ms();
     let recording = tenant.recording();
@@ -123,12 +124,16 @@ pub fn run(args: &Args) -> Result<Bench, CliError> {
         gflop,
         gflops: if median_ms > 0.0 { gflop / (median_ms / 1e3) } else { 0.0 },
         device_peak_gflops: rates.map(|r| r.fma_gflops),
+        device_sustained_gflops: yardstick.map(|yardstick| yardstick.meter.sustained_gflops()),
         device_copy_gbs: rates.map(|r| r.copy_gbs),
     })
 }
 
 /// Windows in which the device's own rates are taken, spread over the runs.
 const RATE_WINDOWS: usize = 32;
+
+/// The longest window; shorter ones are as long as the run before, so that both suffer alike from what else runs.
+const RATE_WINDOW_MAX: Nanos = Nanos(100_000_000);
 
 /// The device's own rates, taken between runs on a logical device of its own, when the engine has nothing to do.
 struct Yardstick {
@@ -143,10 +148,10 @@ impl Yardstick {
         Ok(Yardstick { device, meter })
     }
 
-    /// Takes the windows that are due after run number `run` of `runs`.
-    fn between_runs(&mut self, run: usize, runs: usize) -> Result<(), CliError> {
+    /// Takes the windows that are due after run number `run` of `runs`, which took `time`.
+    fn between_runs(&mut self, run: usize, runs: usize, time: Nanos) -> Result<(), CliError> {
         for _ in run * RATE_WINDOWS / runs..(run + 1) * RATE_WINDOWS / runs {
-            self.meter.sample(self.device.as_mut())?;
+            self.meter.sample(self.device.as_mut(), time.min(RATE_WINDOW_MAX))?;
         }
         Ok(())
     }
@@ -186,6 +191,7 @@ impl Report for Bench {
         row("arithmetic", format!("{:.4} GFLOP", self.gflop));
         row("rate", format!("{} GFLOP/s", number(Some(self.gflops))));
         row("device, multiply-adds", format!("{} GFLOP/s", number(self.device_peak_gflops)));
+        row("device, median of the call", format!("{} GFLOP/s", number(self.device_sustained_gflops)));
         row("device, copies", format!("{} GB/s", number(self.device_copy_gbs)));
         table.print(out)?;
         writeln!(out, "\nfirst output  sha256 {}", self.output_sha256)

@@ -11,7 +11,7 @@ use crate::hal::{
     BufferId, Device, HalError, KernelSpec, LaneId, LaneSpec, Launch, Operation, Recording, RecordingId, Slice, Stage,
     Submission, Wait,
 };
-use crate::tensor::TenantId;
+use crate::tensor::{Nanos, TenantId};
 
 /// Submissions of each kernel in [`measure`]; the fastest counts.
 const RUNS: u32 = 8;
@@ -55,18 +55,20 @@ pub struct Rates {
 /// [`HalError`] of memory or of a lost device; [`HalError::Kernel`] on a device that runs no kernels in that time.
 pub fn measure(device: &mut dyn Device) -> Result<Rates, HalError> {
     let mut meter = Meter::new(device)?;
-    let result = (0..RUNS).try_for_each(|_| meter.sample(device));
+    let result = (0..RUNS).try_for_each(|_| meter.sample(device, Nanos(0)));
     let rates = meter.rates();
     meter.release(device);
     result.map(|()| rates)
 }
 
-/// Measures a device's rates whenever it is asked to, and keeps the best of each: a machine that others share is rarely
-/// free, so a figure that is to be compared with other measurements is taken between them.
+/// Measures a device's rates whenever it is asked to: a machine that others share is rarely free, so figures that are to
+/// be compared with other measurements are taken between them.
 #[derive(Debug)]
 pub struct Meter {
     fma: Prepared,
     copy: Prepared,
+    /// Billions of multiply-adds' operations per second, by window.
+    windows: Vec<f64>,
 }
 
 /// One launch over a buffer of its own, ready to be submitted.
@@ -115,7 +117,7 @@ impl Meter {
         };
         let fma = Prepared::new(device, fma)?;
         match Prepared::new(device, copy) {
-            Ok(copy) => Ok(Meter { fma, copy }),
+            Ok(copy) => Ok(Meter { fma, copy, windows: Vec::new() }),
             Err(e) => {
                 fma.release(device);
                 Err(e)
@@ -123,18 +125,34 @@ impl Meter {
         }
     }
 
-    /// Runs each kernel once, on the device that it was prepared for.
+    /// One window: copies once, and multiplies and adds until at least `window` has passed, on the device that this was
+    /// prepared for.
     ///
     /// # Errors
     /// [`HalError`] of a lost device; [`HalError::Kernel`] where nothing finishes in time.
-    pub fn sample(&mut self, device: &mut dyn Device) -> Result<(), HalError> {
-        self.fma.run(device)?;
-        self.copy.run(device)
+    pub fn sample(&mut self, device: &mut dyn Device, window: Nanos) -> Result<(), HalError> {
+        self.copy.run(device)?;
+        let start = device.clock().now();
+        let mut runs = 0.0;
+        while runs == 0.0 || device.clock().now().since(start) < window {
+            self.fma.run(device)?;
+            runs += 1.0;
+        }
+        self.windows.push(runs * self.fma.amount / device.clock().now().since(start).0 as f64);
+        Ok(())
     }
 
-    /// The best so far; zero before the first sample.
+    /// The fastest run of each so far; zero before the first sample.
     pub fn rates(&self) -> Rates {
         Rates { fma_gflops: self.fma.amount / self.fma.best, copy_gbs: self.copy.amount / self.copy.best }
+    }
+
+    /// The median window's rate of multiply-adds, in billions of operations per second: what the device had to give in
+    /// that time, where others share it. Zero before the first sample.
+    pub fn sustained_gflops(&self) -> f64 {
+        let mut windows = self.windows.clone();
+        windows.sort_unstable_by(f64::total_cmp);
+        windows.get(windows.len() / 2).copied().unwrap_or(0.0)
     }
 
     /// Frees what it holds on the device.
