@@ -65,7 +65,7 @@ impl From<OpenError> for CliError {
     fn from(e: OpenError) -> CliError {
         match e {
             OpenError::Unavailable(unavailable) => CliError::Unavailable(unavailable),
-            OpenError::Spec { .. } => CliError::Input(format!("--device: {e}")),
+            OpenError::Spec { .. } | OpenError::Profile(_) => CliError::Input(format!("--device: {e}")),
         }
     }
 }

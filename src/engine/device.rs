@@ -2,11 +2,12 @@
 
 use crate::hal::null::NullDevice;
 use crate::hal::reference::ReferenceDevice;
+use crate::hal::sim::{Profile, ProfileError, SimDevice, SimOptions, VirtualClock};
 use crate::hal::wgpu::{self, WgpuDevice};
 use crate::hal::{Device, Unavailable, WallClock};
 
 /// What a device name may be, for help and errors.
-pub const SPECS: &str = "auto, wgpu, wgpu:PART-OF-ADAPTER-NAME, reference, null (cuda… and sim:… are names of devices that this build lacks)";
+pub const SPECS: &str = "auto, wgpu, wgpu:PART-OF-ADAPTER-NAME, sim:PROFILE-OR-FILE, reference, null (cuda… is a device that this build lacks)";
 
 /// Why a device cannot be opened.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -14,6 +15,9 @@ pub enum OpenError {
     /// It is not there: exit status 3.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// The simulated device's profile cannot be used: bad input.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     /// Nothing has this name: bad usage.
     #[error("device: found {found:?}, allowed is {SPECS}")]
     Spec {
@@ -39,12 +43,33 @@ pub fn open(spec: &str, clock: WallClock) -> Result<Box<dyn Device>, OpenError> 
         ("reference", None) => Ok(Box::new(ReferenceDevice::open(clock))),
         ("null", None) => Ok(Box::new(NullDevice::open(clock))),
         ("cuda", _) => Err(not_built(spec, "this build has no CUDA backend", "choose --device wgpu for the same GPU")),
-        ("sim", Some(_)) => {
-            Err(not_built(spec, "this build has no simulated devices", "choose --device auto, reference or null"))
-        }
+        ("sim", Some(profile)) => Ok(Box::new(simulated(profile, SimOptions::default())?)),
         _ => Err(OpenError::Spec { found: spec.into() }),
     }
 }
+
+/// Opens the simulated device with the profile called `profile`, or with that in the file `profile`. Its clock is virtual and
+/// begins at zero.
+///
+/// # Errors
+/// [`ProfileError`] naming the file and the field.
+pub fn simulated(profile: &str, options: SimOptions) -> Result<SimDevice, ProfileError> {
+    let is_file = profile.ends_with(".toml") || profile.contains(std::path::is_separator);
+    let profile = if is_file { from_file(profile)? } else { Profile::find(profile)? };
+    Ok(SimDevice::open(profile, VirtualClock::new(), options))
+}
+
+fn from_file(path: &str) -> Result<Profile, ProfileError> {
+    let bad = |reason: String| ProfileError { file: path.into(), field: "file".into(), reason };
+    let bytes = std::fs::metadata(path).map_err(|e| bad(e.to_string()))?.len();
+    if bytes > PROFILE_BYTES_MAX {
+        return Err(bad(format!("{bytes} bytes, allowed is at most {PROFILE_BYTES_MAX}")));
+    }
+    Profile::parse(path, &std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?)
+}
+
+/// Largest profile file that is read, in bytes.
+const PROFILE_BYTES_MAX: u64 = 64 << 20;
 
 /// The names of all devices of this machine that compute: what `all` stands for. Each opens with [`open`].
 pub fn all_specs() -> Vec<String> {
@@ -88,7 +113,8 @@ mod tests {
     fn what_is_not_there_says_what_to_choose_instead() {
         check("cuda", "no CUDA backend");
         check("cuda:mig:UUID", "choose --device wgpu");
-        check("sim:a100-80gb", "no simulated devices");
+        check("sim:a100", "h100-sxm");
+        check("sim:/nowhere/a.toml", "/nowhere/a.toml");
         check("wgpu:no such adapter", "no such adapter");
         check("gpu", "allowed is auto, wgpu, wgpu:PART");
         check("null:1", "found \"null:1\"");
@@ -96,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_devices_without_hardware_always_open() {
-        for spec in ["reference", "null", "auto"] {
+        for spec in ["reference", "null", "auto", "sim:a100-80gb", "sim:planaria"] {
             assert!(open(spec, WallClock::start()).is_ok(), "{spec}");
         }
     }

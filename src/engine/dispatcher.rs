@@ -51,7 +51,6 @@ pub(super) struct Dispatcher {
     lanes: Lanes,
     /// Lanes of tenants that left, by priority.
     spare: Vec<(i32, LaneId)>,
-    lanes_made: u32,
     policy: Box<dyn Policy>,
     /// When the policy wants to be asked again.
     wake: Option<Nanos>,
@@ -111,7 +110,6 @@ impl Dispatcher {
             common,
             lanes,
             spare: Vec::new(),
-            lanes_made: 1,
             policy,
             wake: None,
             config,

@@ -9,6 +9,7 @@
 //! slices of others; operators without a kernel go to threads of their own (`cpu_nodes.rs`, `cpu_pool.rs`); when its outputs
 //! are read, its caller is woken (`pending.rs`).
 
+pub mod calibrate;
 mod command;
 mod compiling;
 mod cost;

@@ -146,10 +146,9 @@ impl Dispatcher {
         if let Some(at) = self.spare.iter().position(|(p, _)| *p == priority) {
             return Ok(Lane::new(self.spare.swap_remove(at).1, priority));
         }
-        if self.lanes == Lanes::One || self.lanes_made >= self.device.caps().lanes_max {
+        if self.lanes == Lanes::One {
             return Ok(Lane::new(self.common.id, 0));
         }
-        self.lanes_made += 1;
         Ok(Lane::new(self.device.lane(&LaneSpec { priority, partition: None })?, priority))
     }
 

@@ -43,6 +43,7 @@ pub(super) fn caps(profile: &Profile) -> DeviceCaps {
         subgroup: limits.subgroup,
         timestamps: true,
         f16: limits.f16,
+        int64: limits.int64,
         power: Some(Power { idle_w: profile.power.idle_w, max_w: profile.power.busy_w }),
         limits: Limits {
             binding_bytes_max: limits.binding_bytes_max,

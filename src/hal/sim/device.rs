@@ -109,7 +109,7 @@ impl SimDevice {
             options,
             gpu,
             host,
-            memory: SimMemory::new(bytes, options.numerics),
+            memory: SimMemory::new(bytes, profile.device.binding_bytes_max, options.numerics),
             recordings: HashMap::new(),
             partitions: Vec::new(),
             lanes: Vec::new(),
@@ -379,7 +379,7 @@ impl Device for SimDevice {
     }
 
     fn alloc(&mut self, tenant: TenantId, bytes: u64) -> Result<BufferId, HalError> {
-        self.memory.alloc(tenant, bytes, self.caps.limits.binding_bytes_max)
+        self.memory.alloc(tenant, bytes)
     }
 
     fn free(&mut self, buffer: BufferId) {

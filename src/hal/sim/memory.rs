@@ -29,27 +29,26 @@ struct Buffer {
 }
 
 impl SimMemory {
-    pub(super) fn new(bytes_max: u64, words: bool) -> SimMemory {
-        let (buffers, quotas, leaving) = Default::default();
-        SimMemory { buffers, quotas, bytes_max, used: 0, made: 0, words, leaving }
+    /// Nothing is allocated; all buffers together hold at most `bytes_max`, one at most `buffer_bytes_max`.
+    pub(super) fn new(bytes_max: u64, buffer_bytes_max: u64, words: bool) -> SimMemory {
+        let (buffers, quotas) = (HashMap::new(), Quotas::new(buffer_bytes_max));
+        SimMemory { buffers, quotas, bytes_max, used: 0, made: 0, words, leaving: Vec::new() }
     }
 
     pub(super) fn limit(&mut self, tenant: TenantId, bytes_max: Option<u64>) {
         self.quotas.limit(tenant, bytes_max);
     }
 
-    pub(super) fn alloc(&mut self, tenant: TenantId, bytes: u64, binding_max: u64) -> Result<BufferId, HalError> {
-        let asked = bytes.div_ceil(4) * 4;
-        if asked > binding_max {
-            return Err(HalError::BufferTooLarge { tenant, asked, limit: binding_max });
-        }
-        if asked > self.bytes_max - self.used {
+    pub(super) fn alloc(&mut self, tenant: TenantId, bytes: u64) -> Result<BufferId, HalError> {
+        let asked = self.quotas.take(tenant, bytes)?;
+        let held = if self.words { asked as usize / 4 } else { 0 };
+        let words = bytemuck::allocation::try_zeroed_vec(held).ok().filter(|_| asked <= self.bytes_max - self.used);
+        let Some(words) = words else {
+            self.quotas.give_back(tenant, asked);
             return Err(HalError::OutOfMemory { tenant, asked });
-        }
-        self.quotas.take(tenant, asked)?;
+        };
         self.used += asked;
         self.made += 1;
-        let words = if self.words { vec![0; (asked / 4) as usize] } else { Vec::new() };
         let id = BufferId(self.made);
         self.buffers.insert(id, Buffer { tenant, bytes: asked, words, freed: false });
         Ok(id)

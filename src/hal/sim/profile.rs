@@ -213,6 +213,8 @@ pub struct DeviceLimits {
     pub subgroup: Option<u32>,
     /// 16-bit floats in kernels.
     pub f16: bool,
+    /// 64-bit integers in kernels.
+    pub int64: bool,
     /// A driver's bound on the iterations of loops.
     pub loop_iterations_max: Option<u32>,
     /// Pipelines compile slowly.
