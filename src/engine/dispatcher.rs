@@ -139,9 +139,9 @@ impl Dispatcher {
         self.lanes == Lanes::One && self.common.flights >= self.config.submissions_in_flight
     }
 
-    /// When the policy wants to be asked again.
+    /// When the policy wants to be asked again; it is not asked while the device takes no more.
     pub(super) fn wake(&self) -> Option<Nanos> {
-        self.wake
+        self.wake.filter(|_| !self.is_full())
     }
 
     /// Takes a request in.
