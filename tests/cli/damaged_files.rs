@@ -121,6 +121,7 @@ fn shapely() -> Vec<ModelProto> {
         let product = net.node("Einsum", &[&sum, &w], vec![text("equation", "bij,jk->bik")]);
         let k = net.list(&[2]);
         let top = net.node("TopK", &[&product, &k], vec![int("axis", 1)]);
+        net.graph().node.last_mut().expect("TopK").output.push("indices".into());
         let flat = net.node("Flatten", &[&top], vec![int("axis", 1)]);
         net.node("Concat", &[&flat, &flat], vec![int("axis", 0)])
     });
