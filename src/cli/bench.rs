@@ -83,7 +83,7 @@ pub fn run(args: &Args) -> Result<Bench, CliError> {
         true => Some(Yardstick::new(&args.device.device, clock)?),
         false => None,
     };
-    let engine = Engine::builder().start_on(clock, device)?;
+    let engine = Engine::builder().start_on(device)?;
     let spec = TenantSpec { share, ..TenantSpec::new(&args.model, "") };
     let tenant = engine.load_graph(spec, Arc::new(graph), &mut |_| {})?;
     let inputs = given.unwrap_or_else(|| inputs::drawn(&tenant.inputs(), 0, 0));

@@ -18,6 +18,7 @@ mod model;
 mod onnx_head;
 mod report;
 mod run;
+mod seeds;
 mod table;
 
 use std::io::{self, IsTerminal, Write};

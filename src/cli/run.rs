@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::device::DeviceArg;
 use super::error::CliError;
 use super::report::{Report, progress, to_json};
+use super::seeds::{self, Seeds};
 use super::table::{Table, number};
 use crate::engine::LoadStage;
 use crate::engine::run::{RunOptions, RunReport, RunStage, scenario};
@@ -37,6 +38,9 @@ pub struct Args {
     /// Instead of the scenario's seed
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Run with this many seeds, one after another, and give confidence intervals
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    seeds: u32,
     #[command(flatten)]
     files: Files,
     /// Compute real outputs on simulated devices too; all others always do
@@ -64,8 +68,8 @@ pub enum Ran {
     Devices {
         /// Whether each of several was asked for.
         all: bool,
-        /// One per device.
-        metrics: Vec<RunMetrics>,
+        /// Per device, one for each seed.
+        metrics: Vec<Vec<RunMetrics>>,
         /// What else it left.
         files: Files,
     },
@@ -88,16 +92,23 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
         let what = "--trace and --svg show one device; choose one instead of all";
         return Err(CliError::Input(what.into()));
     }
+    if args.seeds > 1 && (args.files.trace.is_some() || args.files.svg.is_some()) {
+        return Err(CliError::Input("--trace and --svg show one run; choose one seed".into()));
+    }
     let policy = args.policy.as_ref().filter(|name| **name != scenario.policy.name);
     let options = RunOptions {
         policy: policy.map(|name| PolicySpec { name: name.clone(), options: toml::Table::new() }),
-        seed: args.seed,
         ..RunOptions::default()
     };
+    let first = args.seed.unwrap_or(scenario.seed);
     let mut metrics = Vec::new();
     for spec in device.each() {
-        let options = RunOptions { device: Some(spec), ..options.clone() };
-        metrics.push(run_traced(&scenario, options, &args.files)?);
+        let mut seeds = Vec::new();
+        for seed in (0..u64::from(args.seeds)).map(|k| first.wrapping_add(k)) {
+            let options = RunOptions { device: Some(spec.clone()), seed: Some(seed), ..options.clone() };
+            seeds.push(run_traced(&scenario, options, &args.files)?);
+        }
+        metrics.push(seeds);
     }
     Ok(Ran::Devices { all: device.is_all(), metrics, files: args.files.clone() })
 }
@@ -117,7 +128,14 @@ pub fn run_traced(scenario: &Scenario, options: RunOptions, files: &Files) -> Re
     let bar = progress(0);
     let report = self::scenario(scenario, &options, &mut |stage| show(&bar, scenario, stage));
     bar.finish_and_clear();
-    let RunReport { metrics, timeline, .. } = report?;
+    let RunReport { metrics, timeline, policy_fault, .. } = report?;
+    if let Some(fault) = policy_fault {
+        tracing::warn!(
+            "policy {}: {} decisions were refused; the first: {fault}",
+            metrics.policy,
+            metrics.policy_faults
+        );
+    }
     for (option, path) in wanted {
         let Some(timeline) = &timeline else { break };
         let written = match option {
@@ -182,8 +200,8 @@ impl Report for Ran {
             options: &'static [&'static str],
         }
         #[derive(Serialize)]
-        struct All<'a> {
-            devices: &'a [RunMetrics],
+        struct All<T> {
+            devices: Vec<T>,
         }
         match self {
             Ran::Policies => {
@@ -194,8 +212,15 @@ impl Report for Ran {
                 };
                 to_json(&POLICIES.iter().map(policy).collect::<Vec<_>>())
             }
-            Ran::Devices { all: false, metrics, .. } if metrics.len() == 1 => to_json(&metrics[0]),
-            Ran::Devices { metrics, .. } => to_json(&All { devices: metrics }),
+            Ran::Devices { all, metrics, .. } => {
+                let devices = metrics.iter().map(|seeds| Seeds::of(seeds)).collect::<Result<Vec<_>, _>>()?;
+                match (all, metrics.iter().all(|seeds| seeds.len() == 1)) {
+                    (false, true) => to_json(&metrics[0][0]),
+                    (false, false) => to_json(&devices[0]),
+                    (true, true) => to_json(&All { devices: metrics.iter().map(|seeds| &seeds[0]).collect() }),
+                    (true, false) => to_json(&All { devices }),
+                }
+            }
         }
     }
 
@@ -210,8 +235,13 @@ impl Report for Ran {
                 table.print(out)
             }
             Ran::Devices { metrics, files, .. } => {
-                for metrics in metrics {
-                    print(metrics, out)?;
+                for seeds in metrics {
+                    for metrics in seeds {
+                        print(metrics, out)?;
+                    }
+                    if seeds.len() > 1 {
+                        seeds::print(seeds, out)?;
+                    }
                 }
                 if let [_, _, ..] = metrics.as_slice() {
                     print_devices(metrics, out)?;
@@ -230,7 +260,7 @@ impl Report for Ran {
     fn status(&self) -> u8 {
         match self {
             Ran::Policies => 0,
-            Ran::Devices { metrics, .. } => metrics.iter().map(status).max().unwrap_or(0),
+            Ran::Devices { metrics, .. } => metrics.iter().flatten().map(status).max().unwrap_or(0),
         }
     }
 }
@@ -280,9 +310,20 @@ pub fn print(metrics: &RunMetrics, out: &mut dyn Write) -> io::Result<()> {
     table.print(out)?;
     let t = &metrics.totals;
     writeln!(out)?;
-    let mut totals = Table::new(&["completed", "req/s", "in SLO/s", "ANTT", "STP", "fairness", "Jain", "device busy"]);
+    let mut totals = Table::new(&[
+        "completed",
+        "req/s",
+        "in SLO/s",
+        "ANTT",
+        "STP",
+        "fairness",
+        "Jain",
+        "preemption p99 ms",
+        "device busy",
+    ]);
     let busy = t.utilization.map_or("-".into(), |u| format!("{:.0}%", u * 100.0));
-    let figures = [Some(t.throughput_rps), Some(t.goodput_rps), t.antt, t.stp, t.fairness, t.jain].map(number);
+    let figures = [Some(t.throughput_rps), Some(t.goodput_rps), t.antt, t.stp, t.fairness, t.jain, t.preemption_ms.p99]
+        .map(number);
     totals.row([t.completed.to_string()].into_iter().chain(figures).chain([busy]));
     totals.print(out)?;
     writeln!(out)
@@ -297,9 +338,9 @@ fn tenant_row(t: &TenantMetrics) -> Vec<String> {
 }
 
 /// Several devices side by side.
-fn print_devices(all: &[RunMetrics], out: &mut dyn Write) -> io::Result<()> {
+fn print_devices(all: &[Vec<RunMetrics>], out: &mut dyn Write) -> io::Result<()> {
     let mut table = Table::new(&["device", "completed", "req/s", "in SLO/s", "ANTT", "STP", "fairness"]);
-    for metrics in all {
+    for metrics in all.iter().filter_map(|seeds| seeds.first()) {
         let t = &metrics.totals;
         let figures = [Some(t.throughput_rps), Some(t.goodput_rps), t.antt, t.stp, t.fairness].map(number);
         table.row([metrics.device.name.clone(), t.completed.to_string()].into_iter().chain(figures));

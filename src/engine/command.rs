@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
+use super::compiling::Loading;
 use super::cpu_nodes::HostDone;
 use super::request::Request;
 use super::run::drive::{Drive, DriveReport};
 use super::tenant::TenantShared;
 use super::{EngineStats, LoadError, TenantSpec};
 use crate::graph::{Compiled, GraphError};
-use crate::hal::Device;
+use crate::hal::{Device, HalError};
 use crate::tensor::{HostTensor, TenantId};
 use crate::timeline::Timeline;
 
@@ -17,8 +18,14 @@ use crate::timeline::Timeline;
 pub(super) enum Command {
     /// Compile and install a model.
     Load(Box<Load>),
+    /// The kernels of a model are compiled, or not.
+    Compiled(Box<Loading>, Result<(), HalError>),
     /// Forget a tenant; its open requests fail.
     Unload(TenantId),
+    /// Hold a tenant's requests back, or let them go on.
+    Pause(TenantId, bool),
+    /// Change a tenant's priority.
+    Priority(TenantId, u32),
     /// A request for a tenant.
     Infer(TenantId, Request),
     /// The CPU has computed some nodes of a request.

@@ -11,6 +11,7 @@ const WEIGHT: f64 = 0.3;
 #[derive(Clone, Debug)]
 pub(super) struct Costs {
     operators_ns: Vec<f64>,
+    total_ns: f64,
     measured: bool,
 }
 
@@ -22,7 +23,9 @@ impl Costs {
             _ => (40_000.0, 0.2),
         };
         let guess = |o: &crate::hal::Operation| launch_ns * (o.launches.len().max(1)) as f64 + flop_ns * o.flops as f64;
-        Costs { operators_ns: recording.operations.iter().map(guess).collect(), measured: false }
+        let operators_ns: Vec<f64> = recording.operations.iter().map(guess).collect();
+        let total_ns = operators_ns.iter().sum();
+        Costs { operators_ns, total_ns, measured: false }
     }
 
     /// Of one operator, in nanoseconds.
@@ -30,16 +33,18 @@ impl Costs {
         self.operators_ns[operator as usize]
     }
 
-    /// From `operator` to the end; `None` before anything was measured.
-    pub(super) fn left(&self, operator: u32) -> Option<Nanos> {
-        let rest = &self.operators_ns[operator as usize..];
-        self.measured.then(|| Nanos(rest.iter().sum::<f64>() as u64))
+    /// Of a whole request but for what was submitted of it; `None` before anything was measured.
+    pub(super) fn left(&self, submitted_ns: f64) -> Option<Nanos> {
+        self.measured.then(|| Nanos((self.total_ns - submitted_ns).max(0.0) as u64))
     }
 
     /// An operator's submission took `ratio` times what was estimated for all of it.
     pub(super) fn learn(&mut self, operator: u32, ratio: f64) {
         let weight = if self.measured { WEIGHT } else { 1.0 };
-        self.operators_ns[operator as usize] *= 1.0 + weight * (ratio.clamp(0.05, 20.0) - 1.0);
+        let ns = &mut self.operators_ns[operator as usize];
+        let change = *ns * weight * (ratio.clamp(0.05, 20.0) - 1.0);
+        *ns += change;
+        self.total_ns += change;
     }
 
     /// Everything was measured at least once.

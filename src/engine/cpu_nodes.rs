@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::command::Command;
 use super::{Uploads, region_of};
-use crate::hal::{BufferId, Clock, HalError, Recording, Region, TensorRef, WallClock, eval};
+use crate::hal::{BufferId, Clock, HalError, Recording, Region, TensorRef, eval};
 use crate::tensor::{Nanos, RequestId, TenantId};
 
 /// Consecutive operators of a recording that the CPU computes.
@@ -115,10 +115,10 @@ fn without_overlaps(buffer: BufferId, mut regions: Vec<Region>) -> Vec<Region> {
 }
 
 /// The thread: computes jobs in order until the engine is gone.
-pub(super) fn work(jobs: &Receiver<HostJob>, done: &SyncSender<Command>, clock: WallClock) {
+pub(super) fn work(jobs: &Receiver<HostJob>, done: &SyncSender<Command>, clock: &dyn Clock) {
     while let Ok(HostJob { tenant, request, run, reads }) = jobs.recv() {
         let mut spans = Vec::new();
-        let uploads = run.compute(reads, &clock, &mut spans);
+        let uploads = run.compute(reads, clock, &mut spans);
         if done.send(Command::HostDone(HostDone { tenant, request, run, uploads, spans })).is_err() {
             return;
         }

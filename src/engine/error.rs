@@ -131,6 +131,14 @@ pub enum InferError {
         /// Why.
         source: HalError,
     },
+    /// The policy gave the request nothing although nothing else was to be done; see [`super::PolicyFault::Stalled`].
+    #[error(
+        "tenant {tenant:?}: the policy granted nothing to anybody although operators were ready; choose another policy"
+    )]
+    Stalled {
+        /// The tenant's name.
+        tenant: String,
+    },
     /// The tenant was unloaded before the request was answered.
     #[error("tenant {tenant:?} was unloaded")]
     TenantGone {

@@ -3,13 +3,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::Config;
 use super::cost::Costs;
 use super::cpu_nodes::HostRun;
 use super::cut::{Cut, cut};
+use super::dispatcher::Lane;
 use super::request::Request;
 use super::tenant::TenantShared;
 use crate::hal::{BufferId, DeviceCaps, HalError, Recording, RecordingId};
-use crate::service::{Class, RequestView, TenantView};
+use crate::service::{Class, Lanes, RequestView, TenantView};
 use crate::tensor::{Nanos, Share};
 
 /// A tenant's state.
@@ -26,6 +28,16 @@ pub(super) struct Loaded {
     pub(super) queue: VecDeque<Request>,
     /// The request whose operators are being submitted.
     pub(super) current: Option<Current>,
+    /// Where its submissions go, if tenants have lanes of their own.
+    pub(super) lane: Lane,
+    /// Nothing of it is submitted.
+    pub(super) paused: bool,
+    /// Device time of its operators so far; of those under way the estimate.
+    pub(super) used_ns: f64,
+    /// Its view is to be computed anew.
+    pub(super) stale: bool,
+    /// It is among those that the policy has not seen as they are.
+    pub(super) told: bool,
 }
 
 /// A request with operators left.
@@ -35,6 +47,8 @@ pub(super) struct Current {
     pub(super) next: u32,
     /// Its inputs are on their way to the CPU, which computes `next`.
     pub(super) on_cpu: bool,
+    /// What the operators before `next` were expected to take.
+    pub(super) submitted_ns: f64,
 }
 
 /// What submitting each operator of a recording means on this device.
@@ -107,28 +121,53 @@ impl Loaded {
     /// Makes the oldest waiting request the current one, if there is none.
     pub(super) fn advance(&mut self) {
         if self.current.is_none() {
-            self.current = self.queue.pop_front().map(|request| Current { request, next: 0, on_cpu: false });
+            self.current =
+                self.queue.pop_front().map(|request| Current { request, next: 0, on_cpu: false, submitted_ns: 0.0 });
         }
     }
 
     /// What a policy sees.
-    pub(super) fn view(&self) -> TenantView {
+    pub(super) fn view(&self, lanes: Lanes, config: &Config) -> TenantView {
         TenantView {
             tenant: self.shared.id,
             class: self.class,
             priority: self.priority,
             slo: self.slo,
             queued: self.queue.len() as u32,
-            request: self.current.as_ref().map(|c| RequestView {
+            used: Nanos(self.used_ns as u64),
+            request: self.current.as_ref().filter(|_| !self.paused).map(|c| RequestView {
                 request: c.request.id,
                 arrival: c.request.arrival,
                 deadline: c.request.arrival + self.slo,
                 next_operator: c.next,
                 operators_left: self.plan.operators() - c.next,
-                operators_ready: if c.on_cpu { 0 } else { self.plan.ready[c.next as usize] },
-                cost_left: self.costs.left(c.next),
+                operators_ready: self.operators_ready(c, lanes, config),
+                cost_left: self.costs.left(c.submitted_ns),
             }),
         }
+    }
+
+    /// Operators of the current request that could be submitted now: in a lane of the tenant's own, as many as make one
+    /// submission of the intended length.
+    fn operators_ready(&self, current: &Current, lanes: Lanes, config: &Config) -> u32 {
+        if current.on_cpu {
+            return 0;
+        }
+        let ready = self.plan.ready[current.next as usize];
+        if lanes == Lanes::One {
+            return ready;
+        }
+        if self.lane.flights >= config.submissions_in_flight {
+            return 0;
+        }
+        let (mut launches, mut ns) = (0, 0.0);
+        let fits = |operator: &u32| {
+            let room = ns < config.submission_ns && launches < config.launches_per_submission;
+            launches += self.plan.slices(*operator);
+            ns += self.costs.operator_ns(*operator);
+            room
+        };
+        (current.next..current.next + ready).take_while(fits).count() as u32
     }
 
     /// True when the current request only waits for its outputs to be read.

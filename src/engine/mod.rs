@@ -10,12 +10,14 @@
 //! its caller is woken (`pending.rs`).
 
 mod command;
+mod compiling;
 mod cost;
 mod cpu_nodes;
 mod cut;
 pub mod device;
 mod dispatcher;
 mod error;
+mod fault;
 mod loaded;
 mod pending;
 mod request;
@@ -34,14 +36,15 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::graph::{self, Graph};
-use crate::hal::{Clock, Counters, Device, DeviceCaps, Region, TensorRef, WallClock, eval};
-use crate::service::policy;
+use crate::hal::{Clock, Counters, Device, DeviceCaps, DeviceKind, Region, TensorRef, WallClock, eval};
+use crate::service::policy::{self, Policy};
 use crate::tensor::{Nanos, TenantId};
 use crate::timeline::{ClockKind, DeviceInfo, RunInfo, Timeline};
 
 use command::{Command, Compile, Load, LoadReply};
 use dispatcher::Dispatcher;
 pub use error::{EngineGone, InferError, LoadError, StartError};
+pub use fault::{Faults, PolicyFault};
 pub use pending::{Pending, Response};
 pub use tenant::{Tenant, TenantSpec};
 use thread::EngineThread;
@@ -53,9 +56,9 @@ pub use crate::graph::MemoryUse;
 type Uploads = Vec<(Region, Vec<u8>)>;
 
 /// The limits of an engine.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 struct Config {
-    clock: WallClock,
+    clock: Arc<dyn Clock>,
     submissions_in_flight: usize,
     /// Slices of a submission while several tenants have requests.
     launches_per_submission: u32,
@@ -74,18 +77,25 @@ pub struct Builder {
     device: String,
     policy: String,
     policy_options: toml::Table,
+    own_policy: Option<Box<dyn Policy>>,
     timeline_events_max: Option<usize>,
     submissions_in_flight: usize,
     launches_per_submission: u32,
-    submission_target: Duration,
+    submission_target: Option<Duration>,
 }
+
+/// Intended length of a submission where kernels take microseconds.
+const SUBMISSION_HARDWARE: Duration = Duration::from_micros(500);
+
+/// Intended length of a submission where kernels take milliseconds.
+const SUBMISSION_SOFTWARE: Duration = Duration::from_millis(4);
 
 /// Several models on one device. See the [module](self).
 ///
 /// Dropping it ends its thread; requests that were not answered get [`InferError::EngineGone`].
 pub struct Engine {
     commands: SyncSender<Command>,
-    clock: WallClock,
+    clock: Arc<dyn Clock>,
     caps: DeviceCaps,
     thread: Option<JoinHandle<()>>,
 }
@@ -113,6 +123,8 @@ pub struct EngineStats {
     pub counters: Counters,
     /// Time in which the device had work.
     pub busy: Nanos,
+    /// What the policy decided that could not be done.
+    pub faults: Faults,
     /// The tenants in order of loading.
     pub tenants: Vec<TenantStats>,
 }
@@ -151,6 +163,13 @@ impl Builder {
         self
     }
 
+    /// A policy of the program's own, which `name` calls it in reports.
+    pub fn own_policy(mut self, name: &str, policy: Box<dyn Policy>) -> Builder {
+        self.policy = name.into();
+        self.own_policy = Some(policy);
+        self
+    }
+
     /// Records what happens, the last `events_max` events of it. Launches are timed then, which costs a little.
     pub fn timeline(mut self, events_max: usize) -> Builder {
         self.timeline_events_max = Some(events_max);
@@ -167,7 +186,7 @@ impl Builder {
     /// let an arrival wait less and cost more.
     pub fn submission(mut self, launches_max: u32, target: Duration) -> Builder {
         self.launches_per_submission = launches_max.max(1);
-        self.submission_target = target;
+        self.submission_target = Some(target);
         self
     }
 
@@ -176,21 +195,29 @@ impl Builder {
     /// # Errors
     /// [`StartError`] when the device or the policy cannot be had.
     pub fn start(self) -> Result<Engine, StartError> {
-        let clock = WallClock::start();
-        let device = device::open(&self.device, clock)?;
-        self.start_on(clock, device)
+        let device = device::open(&self.device, WallClock::start())?;
+        self.start_on(device)
     }
 
-    /// Starts the engine on a device that was opened with `clock`.
+    /// Starts the engine on a device; its clock is the engine's.
     ///
     /// # Errors
     /// [`StartError`] when the policy cannot be made or the device gives no lane.
-    pub fn start_on(self, clock: WallClock, device: Box<dyn Device>) -> Result<Engine, StartError> {
-        let policy = policy::open(&self.policy, &self.policy_options)?;
+    pub fn start_on(self, device: Box<dyn Device>) -> Result<Engine, StartError> {
+        let policy = match self.own_policy {
+            Some(policy) => policy,
+            None => policy::open(&self.policy, &self.policy_options)?,
+        };
         let caps = device.caps().clone();
-        let ns = self.submission_target.as_nanos() as f64;
+        let clock = device.clock();
+        let is_virtual = clock.kind() == ClockKind::Virtual;
+        let target = self.submission_target.unwrap_or(match caps.kind {
+            DeviceKind::DiscreteGpu | DeviceKind::IntegratedGpu => SUBMISSION_HARDWARE,
+            _ => SUBMISSION_SOFTWARE,
+        });
+        let ns = target.as_nanos() as f64;
         let config = Config {
-            clock,
+            clock: clock.clone(),
             submissions_in_flight: self.submissions_in_flight,
             launches_per_submission: self.launches_per_submission,
             // More than this the devices do not time in one submission.
@@ -202,22 +229,30 @@ impl Builder {
         };
         let recorder = self.timeline_events_max.map(|events_max| {
             let device = trace::device_info(&caps);
-            let info = RunInfo { device, clock: ClockKind::Wall, policy: self.policy.clone(), seed: 0, scenario: None };
+            let info = RunInfo { device, clock: clock.kind(), policy: self.policy.clone(), seed: 0, scenario: None };
             Recorder::new(info, events_max)
         });
         let (commands, received) = mpsc::sync_channel(config.commands_max);
         let (jobs, received_jobs) = mpsc::sync_channel(config.tenants_max);
-        let dispatcher = Dispatcher::new(device, policy, config, recorder, jobs)?;
-        let done = commands.clone();
-        let cpu = std::thread::Builder::new()
-            .name("cotenant-cpu-nodes".into())
-            .spawn(move || cpu_nodes::work(&received_jobs, &done, clock))?;
-        let engine = EngineThread { dispatcher, commands: received, driving: None, sources: 0 };
+        let (kernels, received_kernels) = mpsc::sync_channel(config.tenants_max);
+        let dispatcher = Dispatcher::new(device, policy, config, recorder, jobs, kernels)?;
+        let (done, compiled) = (commands.clone(), commands.clone());
+        let cpu = std::thread::Builder::new().name("cotenant-cpu-nodes".into()).spawn({
+            let clock = clock.clone();
+            move || cpu_nodes::work(&received_jobs, &done, &*clock)
+        })?;
+        let compiler = std::thread::Builder::new().name("cotenant-compiler".into()).spawn({
+            let clock = clock.clone();
+            move || compiling::work(&received_kernels, &compiled, &*clock)
+        })?;
+        let engine = EngineThread { dispatcher, commands: received, driving: None, is_virtual, sources: 0 };
         let thread = std::thread::Builder::new().name("cotenant-engine".into()).spawn(move || {
             engine.run();
-            // With the engine went the last sender of jobs.
-            if cpu.join().is_err() {
-                tracing::error!("the thread that computes CPU nodes panicked");
+            // With the engine went the last senders of jobs.
+            for (what, thread) in [("computes CPU nodes", cpu), ("compiles kernels", compiler)] {
+                if thread.join().is_err() {
+                    tracing::error!("the thread that {what} panicked");
+                }
             }
         })?;
         Ok(Engine { commands, clock, caps, thread: Some(thread) })
@@ -231,10 +266,11 @@ impl Engine {
             device: "auto".into(),
             policy: "round-robin".into(),
             policy_options: toml::Table::new(),
+            own_policy: None,
             timeline_events_max: None,
             submissions_in_flight: 2,
             launches_per_submission: 32,
-            submission_target: Duration::from_millis(4),
+            submission_target: None,
         }
     }
 
@@ -246,8 +282,7 @@ impl Engine {
         Engine::builder().device(device).start()
     }
 
-    /// Reads a model and puts it on the device. Blocks until it can be used; while its pipelines are compiled, other
-    /// tenants wait.
+    /// Reads a model and puts it on the device. Blocks until it can be used; other tenants go on meanwhile.
     ///
     /// # Errors
     /// [`LoadError`]; nothing is left on the device then.
@@ -297,7 +332,7 @@ impl Engine {
                 LoadReply::Compiling(done, total, kernel) => {
                     progress(LoadStage::Compiling { done, total, kernel: &kernel });
                 }
-                LoadReply::Done(result) => return Ok(Tenant::new(result?, self.commands.clone(), self.clock)),
+                LoadReply::Done(result) => return Ok(Tenant::new(result?, self.commands.clone(), self.clock.clone())),
             }
         }
     }
@@ -310,6 +345,11 @@ impl Engine {
     /// The device as reports name it.
     pub fn device_info(&self) -> DeviceInfo {
         trace::device_info(&self.caps)
+    }
+
+    /// Whether its times are measured or simulated.
+    pub fn clock_kind(&self) -> ClockKind {
+        self.clock.kind()
     }
 
     /// The time on the engine's clock, on which all its times are.

@@ -20,7 +20,7 @@ use crate::tensor::Nanos;
 pub const SCENARIO_BYTES_MAX: u64 = 1 << 20;
 
 /// Most tenants of one scenario.
-pub const TENANTS_MAX: usize = 256;
+pub const TENANTS_MAX: usize = 4096;
 
 /// A checked scenario.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,7 +31,9 @@ pub struct Scenario {
     pub text: String,
     /// Seed of all that is drawn at random; 0 if not given.
     pub seed: u64,
-    /// How long it runs.
+    /// How long requests come before they are counted; 0 if not given.
+    pub warm_up: Nanos,
+    /// How long it runs after that.
     pub length: Length,
     /// The device, as `--device` takes it; `auto` if not given.
     pub device: String,

@@ -7,9 +7,9 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use super::command::Command;
 use super::pending::{self, Pending};
 use super::request::{Request, Sink};
-use super::{InferError, Uploads, region_of};
+use super::{EngineGone, InferError, Uploads, region_of};
 use crate::graph::{LoadOptions, MemoryUse, ModelSource, Port};
-use crate::hal::{Clock, HalError, Recording, Region, TensorRef, WallClock, eval};
+use crate::hal::{Clock, HalError, Recording, Region, TensorRef, eval};
 use crate::service::Class;
 use crate::tensor::{HostTensor, Nanos, Share, TenantId, show_shape};
 
@@ -54,16 +54,21 @@ impl TenantSpec {
 }
 
 /// A loaded tenant. Clones are the same tenant; when the last one is dropped, the model is unloaded.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Tenant {
     inner: Arc<Loaded>,
 }
 
-#[derive(Debug)]
+impl std::fmt::Debug for Tenant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Tenant").field(&self.inner.shared.name).finish()
+    }
+}
+
 struct Loaded {
     shared: Arc<TenantShared>,
     commands: SyncSender<Command>,
-    clock: WallClock,
+    clock: Arc<dyn Clock>,
 }
 
 /// What handles, the engine and pending answers know of a tenant.
@@ -202,7 +207,7 @@ impl TenantShared {
 }
 
 impl Tenant {
-    pub(super) fn new(shared: Arc<TenantShared>, commands: SyncSender<Command>, clock: WallClock) -> Tenant {
+    pub(super) fn new(shared: Arc<TenantShared>, commands: SyncSender<Command>, clock: Arc<dyn Clock>) -> Tenant {
         Tenant { inner: Arc::new(Loaded { shared, commands, clock }) }
     }
 
@@ -224,6 +229,34 @@ impl Tenant {
             Err(TrySendError::Full(_)) => Err(shared.queue_full()),
             Err(TrySendError::Disconnected(_)) => Err(InferError::EngineGone { tenant: shared.name.clone() }),
         }
+    }
+
+    /// Holds its requests back: they wait, and when its queue is full more are turned away. What was submitted ends.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub fn pause(&self) -> Result<(), EngineGone> {
+        self.tell(Command::Pause(self.id(), true))
+    }
+
+    /// Lets its requests go on.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub fn resume(&self) -> Result<(), EngineGone> {
+        self.tell(Command::Pause(self.id(), false))
+    }
+
+    /// Changes its priority from the next decision on; larger is more important.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub fn set_priority(&self, priority: u32) -> Result<(), EngineGone> {
+        self.tell(Command::Priority(self.id(), priority))
+    }
+
+    fn tell(&self, command: Command) -> Result<(), EngineGone> {
+        self.inner.commands.send(command).map_err(|_| EngineGone)
     }
 
     /// Its number in the engine.

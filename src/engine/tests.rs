@@ -2,17 +2,18 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::command::Compile;
 use super::*;
 use crate::graph::{Compiled, GraphError, MemoryUse};
 use crate::hal::{
-    Completion, HalError, HostFn, InstallProgress, KernelSpec, LaneId, LaneSpec, Launch, Operation, Recording,
-    RecordingId, Submission, SubmissionId, Wait,
+    Compiler, Completion, HalError, HostFn, InstallProgress, KernelSpec, LaneId, LaneSpec, Launch, Operation,
+    Recording, RecordingId, SharedClock, Submission, SubmissionId, Wait,
 };
+use crate::service::{self, Decisions};
 use crate::tensor::{DType, HostTensor, View};
 
 /// Adds one to each element. Fails on a negative first element, panics at 1000.
@@ -118,6 +119,84 @@ fn many_requests_of_many_tenants_are_answered_rightly_under_every_policy() {
             assert_eq!(first(answer.wait().unwrap()), expected, "{}", policy.name);
         }
     }
+}
+
+#[test]
+fn a_paused_tenant_waits_and_others_do_not() {
+    for policy in ["round-robin", "sequential", "multi-stream"] {
+        let engine = Engine::builder().device("reference").policy(policy).start().unwrap();
+        let paused = load(&engine, "paused", "LLL");
+        let other = load(&engine, "other", "LL");
+        assert_eq!(ask(&paused, 0.0), 3.0);
+        paused.pause().unwrap();
+        let waiting = paused.infer(x(1.0)).unwrap();
+        (0..5).for_each(|_| assert_eq!(ask(&other, 0.0), 2.0, "{policy}"));
+        let open = |engine: &Engine| engine.stats().unwrap().tenants[0].open;
+        assert_eq!(open(&engine), 1, "{policy}");
+        paused.resume().unwrap();
+        assert_eq!(first(waiting.wait().unwrap()), 4.0);
+        assert_eq!(open(&engine), 0);
+    }
+}
+
+#[test]
+fn a_new_priority_counts_from_the_next_decision_on() {
+    for policy in ["priority", "priority-streams"] {
+        let engine = Engine::builder().device("null").policy(policy).timeline(10_000).start().unwrap();
+        let [a, b] = ["a", "b"].map(|name| load(&engine, name, "LLLL"));
+        ask(&a, 0.0);
+        b.set_priority(9).unwrap();
+        for _ in 0..3 {
+            ask(&a, 0.0);
+            ask(&b, 0.0);
+        }
+        let faults = engine.stats().unwrap().faults;
+        assert_eq!(faults.count, 0, "{faults:?}");
+    }
+}
+
+/// Decides whatever it was made of.
+struct Nonsense(fn(&service::View, &mut Decisions));
+
+impl Policy for Nonsense {
+    fn decide(&mut self, _now: Nanos, view: &service::View, out: &mut Decisions) {
+        (self.0)(view, out);
+    }
+}
+
+#[test]
+fn a_policy_that_decides_nonsense_is_refused_and_the_run_goes_on() {
+    let nonsense: [fn(&service::View, &mut Decisions); 2] = [
+        |view, out| {
+            out.grant(view.tenants[0].tenant, 1);
+            out.grant(TenantId(777), 3);
+        },
+        |view, out| {
+            out.grant(view.tenants[0].tenant, 1);
+            out.grant(view.tenants[1].tenant, 1);
+        },
+    ];
+    let expected = ["which is not loaded", "which has 0 ready"];
+    for (decide, expected) in nonsense.into_iter().zip(expected) {
+        let engine =
+            Engine::builder().device("reference").own_policy("nonsense", Box::new(Nonsense(decide))).start().unwrap();
+        let tenant = load(&engine, "t", "LCL");
+        let _idle = load(&engine, "idle", "L");
+        assert_eq!(ask(&tenant, 0.0), 3.0);
+        let faults = engine.stats().unwrap().faults;
+        assert!(faults.count > 0);
+        assert!(faults.first.unwrap().to_string().contains(expected), "{faults:?}");
+    }
+}
+
+#[test]
+fn a_policy_that_grants_nothing_for_ever_fails_the_requests() {
+    let engine =
+        Engine::builder().device("reference").own_policy("idle", Box::new(Nonsense(|_, _| {}))).start().unwrap();
+    let tenant = load(&engine, "t", "LL");
+    let error = tenant.infer(x(0.0)).unwrap().wait().unwrap_err().to_string();
+    assert!(error.contains("the policy granted nothing"), "{error}");
+    assert_eq!(engine.stats().unwrap().faults.first, Some(PolicyFault::Stalled));
 }
 
 #[test]
@@ -293,9 +372,8 @@ fn a_timeline_shows_loads_launches_cpu_nodes_and_requests() {
 
 #[test]
 fn a_lost_device_fails_what_is_open_and_what_comes() {
-    let clock = WallClock::start();
-    let device = Fragile { inner: device::open("null", clock).unwrap(), submissions_left: 3 };
-    let engine = Engine::builder().start_on(clock, Box::new(device)).unwrap();
+    let device = Fragile { submissions_left: 3, ..Fragile::new() };
+    let engine = Engine::builder().start_on(Box::new(device)).unwrap();
     let tenant = load(&engine, "t", "L");
     let answers: Vec<_> = (0..10).map(|_| tenant.infer(x(0.0)).unwrap().wait()).collect();
     assert_eq!(answers.iter().filter(|a| a.is_ok()).count(), 3);
@@ -304,17 +382,49 @@ fn a_lost_device_fails_what_is_open_and_what_comes() {
     assert!(engine.install(spec("late"), chain("L"), Vec::new(), &mut |_| {}).is_err());
 }
 
+#[test]
+fn while_kernels_are_compiled_others_are_served() {
+    /// Compiles nothing until it is told to.
+    struct Gate(Mutex<mpsc::Receiver<()>>);
+    impl Compiler for Gate {
+        fn compile(&self, _recording: &Recording, _progress: InstallProgress) -> Result<(), HalError> {
+            self.0.lock().unwrap().recv().map_err(|_| HalError::DeviceLost("the test is over".into()))
+        }
+    }
+    let (open, gate) = mpsc::channel();
+    let compiler: Arc<dyn Compiler> = Arc::new(Gate(Mutex::new(gate)));
+    let device = Fragile { compiler: Some(compiler), ..Fragile::new() };
+    let engine = Engine::builder().start_on(Box::new(device)).unwrap();
+    open.send(()).unwrap();
+    let first = load(&engine, "first", "LL");
+    std::thread::scope(|threads| {
+        let second = threads.spawn(|| load(&engine, "second", "LLL"));
+        // The second load has no kernels before the first tenant is answered.
+        (0..10).for_each(|_| drop(first.infer(x(0.0)).unwrap().wait().unwrap()));
+        open.send(()).unwrap();
+        second.join().unwrap().infer(x(0.0)).unwrap().wait().unwrap();
+    });
+    assert_eq!(engine.stats().unwrap().tenants.len(), 1, "the second tenant was dropped");
+}
+
 /// A device that is lost after some submissions.
 struct Fragile {
     inner: Box<dyn Device>,
     submissions_left: u32,
+    compiler: Option<Arc<dyn Compiler>>,
+}
+
+impl Fragile {
+    fn new() -> Fragile {
+        Fragile { inner: device::open("null", WallClock::start()).unwrap(), submissions_left: u32::MAX, compiler: None }
+    }
 }
 
 impl Device for Fragile {
     fn caps(&self) -> &DeviceCaps {
         self.inner.caps()
     }
-    fn clock(&self) -> &dyn Clock {
+    fn clock(&self) -> SharedClock {
         self.inner.clock()
     }
     fn limit_memory(&mut self, tenant: TenantId, bytes_max: Option<u64>) {
@@ -331,6 +441,9 @@ impl Device for Fragile {
     }
     fn read(&mut self, region: Region) -> Result<Vec<u8>, HalError> {
         self.inner.read(region)
+    }
+    fn compiler(&self) -> Option<Arc<dyn Compiler>> {
+        self.compiler.clone()
     }
     fn install(&mut self, recording: Arc<Recording>, progress: InstallProgress) -> Result<RecordingId, HalError> {
         self.inner.install(recording, progress)

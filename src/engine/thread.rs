@@ -1,7 +1,7 @@
 //! The engine's thread: takes commands, lets load generators make their requests by the clock, and keeps the device fed.
 
 use std::ops::ControlFlow;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
 use super::command::Command;
@@ -22,6 +22,8 @@ pub(super) struct EngineThread {
     pub(super) dispatcher: Dispatcher,
     pub(super) commands: Receiver<Command>,
     pub(super) driving: Option<Driving>,
+    /// The device's clock is virtual.
+    pub(super) is_virtual: bool,
     /// Load generators so far, over all runs.
     pub(super) sources: usize,
 }
@@ -33,20 +35,44 @@ impl EngineThread {
             self.dispatcher.collect(Wait::No);
             self.drive();
             self.dispatcher.issue();
-            let wait = self.until_next_timer();
-            if self.dispatcher.in_flight() > 0 {
-                let most = if self.dispatcher.is_full() { WAIT_MAX } else { POLL_MAX };
-                self.dispatcher.collect(Wait::AtMost(wait.min(most)));
-            } else if !wait.is_zero() {
-                let flow = match self.commands.recv_timeout(wait) {
-                    Ok(command) => self.handle(command),
-                    Err(RecvTimeoutError::Timeout) => ControlFlow::Continue(()),
-                    Err(RecvTimeoutError::Disconnected) => ControlFlow::Break(()),
-                };
-                if flow.is_break() {
-                    return;
-                }
+            let flow = if self.is_virtual { self.pass_virtual_time() } else { self.pass_time() };
+            if flow.is_break() {
+                return;
             }
+        }
+    }
+
+    /// Waits for the device, a command or a timer.
+    fn pass_time(&mut self) -> ControlFlow<()> {
+        let now = self.dispatcher.now();
+        let timer = self.next_timer().map_or(WAIT_MAX, |at| Duration::from_nanos(at.since(now).0).min(WAIT_MAX));
+        if self.dispatcher.in_flight() > 0 {
+            let most = if self.dispatcher.is_full() { WAIT_MAX } else { POLL_MAX };
+            self.dispatcher.collect(Wait::AtMost(timer.min(most)));
+            return ControlFlow::Continue(());
+        }
+        if timer.is_zero() {
+            return ControlFlow::Continue(());
+        }
+        match self.commands.recv_timeout(timer) {
+            Ok(command) => self.handle(command),
+            Err(RecvTimeoutError::Timeout) => ControlFlow::Continue(()),
+            Err(RecvTimeoutError::Disconnected) => ControlFlow::Break(()),
+        }
+    }
+
+    /// Lets the virtual clock go on to what happens next; where nothing will, waits for a command while it stands still.
+    /// The real time that commands take changes nothing: they come between runs, and a run depends on its seed alone.
+    fn pass_virtual_time(&mut self) -> ControlFlow<()> {
+        let now = self.dispatcher.now();
+        let timer = self.next_timer().map(|at| Duration::from_nanos(at.since(now).0));
+        if timer.is_some() || self.dispatcher.in_flight() > 0 {
+            self.dispatcher.collect(Wait::AtMost(timer.unwrap_or(Duration::MAX)));
+            return ControlFlow::Continue(());
+        }
+        match self.commands.recv() {
+            Ok(command) => self.handle(command),
+            Err(RecvError) => ControlFlow::Break(()),
         }
     }
 
@@ -64,13 +90,16 @@ impl EngineThread {
     fn handle(&mut self, command: Command) -> ControlFlow<()> {
         match command {
             Command::Load(load) => self.dispatcher.load(*load),
+            Command::Compiled(loading, result) => self.dispatcher.kernels_compiled(*loading, result),
             Command::Unload(tenant) => self.dispatcher.unload(tenant),
+            Command::Pause(tenant, paused) => self.dispatcher.pause(tenant, paused),
+            Command::Priority(tenant, priority) => self.dispatcher.set_priority(tenant, priority),
             Command::Infer(tenant, request) => self.dispatcher.admit(tenant, request),
             Command::HostDone(done) => self.dispatcher.host_done(done),
             Command::Drive(drive, reply) => {
                 let first = self.sources;
                 self.sources += drive.sources.len();
-                self.driving = Some(Driving::start(*drive, first, reply, self.dispatcher.now(), self.dispatcher.busy));
+                self.driving = Some(Driving::start(*drive, first, reply, self.dispatcher.now()));
             }
             // Whoever asked may have gone.
             Command::Stats(reply) => drop(reply.try_send(self.stats())),
@@ -89,6 +118,9 @@ impl EngineThread {
             self.dispatcher.ended.clear();
             return;
         };
+        if driving.begins(now, self.dispatcher.busy) {
+            self.dispatcher.preemptions.clear();
+        }
         for ended in self.dispatcher.ended.drain(..) {
             driving.ended(ended, now);
         }
@@ -103,30 +135,31 @@ impl EngineThread {
             }
         }
         if driving.is_over(now) || self.dispatcher.lost.is_some() {
-            let busy = self.dispatcher.busy;
+            let (busy, preemptions) = (self.dispatcher.busy, self.dispatcher.preemptions.latencies().ms());
             if let Some(driving) = self.driving.take() {
-                driving.report(now, busy);
+                driving.report(now, busy, preemptions);
             }
         }
     }
 
-    fn until_next_timer(&self) -> Duration {
+    /// When something happens next without anybody's doing.
+    fn next_timer(&mut self) -> Option<Nanos> {
         if !self.dispatcher.ended.is_empty() {
-            return Duration::ZERO;
+            return Some(self.dispatcher.now());
         }
-        let now = self.dispatcher.now();
-        let timer = self.driving.as_ref().and_then(Driving::next_timer);
-        timer.map_or(WAIT_MAX, |at: Nanos| Duration::from_nanos(at.since(now).0).min(WAIT_MAX))
+        let arrival = self.driving.as_mut().and_then(Driving::next_timer);
+        arrival.into_iter().chain(self.dispatcher.wake()).min()
     }
 
     fn stats(&self) -> EngineStats {
-        let tenants = self.dispatcher.tenants().map(|t| {
+        let tenants = self.dispatcher.board.iter().map(|t| &t.shared).map(|t| {
             let (open, rejected) = t.load();
             TenantStats { id: t.id, name: t.name.clone(), memory: t.memory, open, rejected }
         });
         EngineStats {
             counters: self.dispatcher.device.counters(),
             busy: self.dispatcher.busy,
+            faults: self.dispatcher.faults,
             tenants: tenants.collect(),
         }
     }

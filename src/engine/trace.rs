@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::tenant::TenantShared;
-use crate::hal::{DeviceCaps, Slice, SliceSpan};
+use crate::hal::{DeviceCaps, LaneId, Slice, SliceSpan};
 use crate::service::Class;
 use crate::tensor::{Nanos, RequestId, TenantId, show_shape};
 use crate::timeline::{Args, Category, DeviceInfo, Instant, InstantKind, NameId, RunInfo, Span, Timeline, TrackId};
@@ -11,7 +11,8 @@ use crate::timeline::{Args, Category, DeviceInfo, Instant, InstantKind, NameId, 
 /// A timeline with its tracks and the names that the engine uses again and again.
 pub(super) struct Recorder {
     timeline: Timeline,
-    lane: TrackId,
+    device: String,
+    lanes: BTreeMap<LaneId, TrackId>,
     cpu_nodes: TrackId,
     compiler: TrackId,
     tenants: BTreeMap<TenantId, TenantTrack>,
@@ -38,10 +39,15 @@ impl Recorder {
     pub(super) fn new(info: RunInfo, capacity: usize) -> Recorder {
         let device = info.device.name.clone();
         let mut timeline = Timeline::new(info, capacity);
-        let lane = timeline.lane_track(&device, "queue");
         let cpu_nodes = timeline.host_track("CPU nodes");
         let compiler = timeline.host_track("compiler");
-        Recorder { timeline, lane, cpu_nodes, compiler, tenants: BTreeMap::new() }
+        Recorder { timeline, device, lanes: BTreeMap::new(), cpu_nodes, compiler, tenants: BTreeMap::new() }
+    }
+
+    /// Adds a lane's track, if it has none.
+    pub(super) fn add_lane(&mut self, lane: LaneId, name: &str) {
+        let Recorder { timeline, device, lanes, .. } = self;
+        lanes.entry(lane).or_insert_with(|| timeline.lane_track(device, name));
     }
 
     pub(super) fn timeline(&self) -> &Timeline {
@@ -87,7 +93,15 @@ impl Recorder {
     }
 
     /// The launches of a submission that ran from `start` to `end` by the host's clock; `spans` are the device's times.
-    pub(super) fn launches(&mut self, launched: &[Launched], spans: &[SliceSpan], start: Nanos, end: Nanos) {
+    pub(super) fn launches(
+        &mut self,
+        lane: LaneId,
+        launched: &[Launched],
+        spans: &[SliceSpan],
+        start: Nanos,
+        end: Nanos,
+    ) {
+        let Some(&track) = self.lanes.get(&lane) else { return };
         let n = launched.len() as u64;
         let part = end.since(start).0 / n.max(1);
         for (at, launch) in launched.iter().enumerate() {
@@ -109,7 +123,7 @@ impl Recorder {
             self.timeline.push_span(Span {
                 start: from,
                 end: to,
-                track: self.lane,
+                track,
                 tenant: Some(launch.tenant),
                 name,
                 category: Category::Kernel,

@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+use crate::timeline::metrics::Power;
+
 /// How strictly a partition separates its tenants (the survey's Table II, first row).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -106,6 +108,9 @@ pub struct DeviceCaps {
     pub f16: bool,
     /// 64-bit integers in kernels, so that a load may bring two words.
     pub int64: bool,
+    /// Its power, where it is known; for estimates of energy.
+    #[serde(skip)]
+    pub power: Option<Power>,
     /// Sizes.
     pub limits: Limits,
     /// Oddities.

@@ -1,17 +1,22 @@
 //! Time as an argument: whoever needs the time takes a `&dyn Clock`.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::tensor::Nanos;
+use crate::timeline::ClockKind;
 
 /// A source of time for one run; it starts near zero.
 pub trait Clock: Send + Sync {
     /// The time now.
     fn now(&self) -> Nanos;
 
-    /// `"wall"` or `"virtual"`, as outputs label it.
-    fn label(&self) -> &'static str;
+    /// What its time is. A virtual clock stands still until [`super::Device::poll`] moves it on.
+    fn kind(&self) -> ClockKind;
 }
+
+/// A clock that device, engine and tenants share.
+pub type SharedClock = Arc<dyn Clock>;
 
 /// The machine's monotonic clock, zero when created.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +38,7 @@ impl Clock for WallClock {
         Nanos(Instant::now().duration_since(self.origin).as_nanos() as u64)
     }
 
-    fn label(&self) -> &'static str {
-        "wall"
+    fn kind(&self) -> ClockKind {
+        ClockKind::Wall
     }
 }

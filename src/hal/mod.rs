@@ -24,7 +24,7 @@ pub mod wgpu;
 use std::time::Duration;
 
 pub use caps::{DeviceCaps, DeviceKind, Limits, PartitionKind, Preemption, Quirks};
-pub use clock::{Clock, WallClock};
+pub use clock::{Clock, SharedClock, WallClock};
 pub use error::{HalError, Unavailable};
 pub use eval::HostFn;
 pub use kernel::{Chain, ChainArg, ChainStep, Fragment, KernelSpec};
@@ -132,13 +132,22 @@ pub struct Counters {
 /// Told about each pipeline of an installation: done so far, in all, the kernel's label.
 pub type InstallProgress<'a> = &'a mut dyn FnMut(usize, usize, &str);
 
+/// Compiles kernels for a device on any thread, so that loading a model holds up nobody else's work.
+pub trait Compiler: Send + Sync {
+    /// Compiles what `recording` needs. A later [`Device::install`] finds it done.
+    ///
+    /// # Errors
+    /// [`HalError::Kernel`] for a kernel that the device cannot run.
+    fn compile(&self, recording: &Recording, progress: InstallProgress) -> Result<(), HalError>;
+}
+
 /// Something that runs recordings.
 pub trait Device: Send {
     /// What it can do. Constant for the life of the device.
     fn caps(&self) -> &DeviceCaps;
 
     /// The clock on which completions are dated.
-    fn clock(&self) -> &dyn Clock;
+    fn clock(&self) -> SharedClock;
 
     /// Bounds what `tenant` may hold; `None` lifts the bound. Holding more already is no error.
     fn limit_memory(&mut self, tenant: TenantId, bytes_max: Option<u64>);
@@ -164,7 +173,12 @@ pub trait Device: Send {
     /// [`HalError::Range`], [`HalError::DeviceLost`].
     fn read(&mut self, region: Region) -> Result<Vec<u8>, HalError>;
 
-    /// Compiles a recording's kernels and keeps its launch table on the device. All slow work of a model is here.
+    /// What compiles kernels beside the device, where that takes long. `None` where [`Device::install`] is quick anyway.
+    fn compiler(&self) -> Option<std::sync::Arc<dyn Compiler>> {
+        None
+    }
+
+    /// Compiles a recording's kernels that are not compiled yet, and keeps its launch table on the device.
     ///
     /// # Errors
     /// [`HalError::Kernel`] for a kernel that this device cannot run; nothing is kept then.

@@ -9,8 +9,8 @@ use crate::tensor::TenantId;
 use super::host_memory::HostMemory;
 use super::{
     BufferId, Clock, Completion, Counters, Device, DeviceCaps, DeviceKind, HalError, InstallProgress, LaneId, LaneSpec,
-    Limits, PartitionKind, Preemption, Quirks, Recording, RecordingId, Region, SliceSpan, Submission, SubmissionId,
-    Wait, WallClock,
+    Limits, PartitionKind, Preemption, Quirks, Recording, RecordingId, Region, SharedClock, SliceSpan, Submission,
+    SubmissionId, Wait, WallClock,
 };
 
 /// A device that runs nothing.
@@ -47,6 +47,7 @@ impl NullDevice {
             timestamps: true,
             f16: false,
             int64: false,
+            power: None,
             limits: Limits {
                 binding_bytes_max: 1 << 31,
                 storage_buffers_max: 8,
@@ -74,8 +75,8 @@ impl Device for NullDevice {
         &self.caps
     }
 
-    fn clock(&self) -> &dyn Clock {
-        &self.clock
+    fn clock(&self) -> SharedClock {
+        Arc::new(self.clock)
     }
 
     fn limit_memory(&mut self, tenant: TenantId, bytes_max: Option<u64>) {

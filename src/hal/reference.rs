@@ -11,8 +11,8 @@ use crate::tensor::{Nanos, TenantId};
 use super::host_memory::HostMemory;
 use super::{
     BufferId, Clock, Completion, Counters, Device, DeviceCaps, DeviceKind, HalError, InstallProgress, LaneId, LaneSpec,
-    Limits, Operation, PartitionKind, Preemption, Quirks, Recording, RecordingId, Region, Slice, SliceSpan, Submission,
-    SubmissionId, Wait, WallClock, eval,
+    Limits, Operation, PartitionKind, Preemption, Quirks, Recording, RecordingId, Region, SharedClock, Slice,
+    SliceSpan, Submission, SubmissionId, Wait, WallClock, eval,
 };
 
 /// The CPU as a device.
@@ -50,6 +50,7 @@ impl ReferenceDevice {
             timestamps: true,
             f16: false,
             int64: false,
+            power: None,
             limits: Limits {
                 binding_bytes_max: 8 << 30,
                 storage_buffers_max: 8,
@@ -140,8 +141,8 @@ impl Device for ReferenceDevice {
         &self.caps
     }
 
-    fn clock(&self) -> &dyn Clock {
-        &self.clock
+    fn clock(&self) -> SharedClock {
+        Arc::new(self.clock)
     }
 
     fn limit_memory(&mut self, tenant: TenantId, bytes_max: Option<u64>) {

@@ -5,6 +5,8 @@
 
 pub mod arrival;
 pub mod policy;
+mod ready;
 mod view;
 
-pub use view::{Class, Decisions, Pick, RequestView, TenantView, View};
+pub use ready::ReadySet;
+pub use view::{Class, Decisions, Lanes, Pick, RequestView, TenantView, View};

@@ -3,19 +3,13 @@
 //! Feed a [`Meter`] per tenant while the run goes, then [`Meter::finish`] each and join them in [`Totals::of`]. Latency
 //! is completion minus arrival, the arrival being the moment the request was *due* (open loop), so a stalled server
 //! cannot hide its queue (no coordinated omission). What cannot be known is `None` and prints as `null`, never as zero.
-//!
-//! Percentiles are nearest-rank, from an HDR histogram of three significant digits: at most 0.1 % above the exact value,
-//! never above the maximum. Mean, maximum and all counts are exact.
 
-use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::latency::Latencies;
 use super::progress;
-use super::{ClockKind, DeviceInfo};
+use super::{ClockKind, DeviceInfo, LatencyMs};
 use crate::tensor::Nanos;
-
-/// Latencies beyond one day count as one day in percentiles.
-const LATENCY_NS_MAX: u64 = 86_400_000_000_000;
 
 /// The answer of `cotenant run`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -34,6 +28,8 @@ pub struct RunMetrics {
     pub tenants: Vec<TenantMetrics>,
     /// Over all tenants.
     pub totals: Totals,
+    /// Decisions of the policy that were refused; 0 for every policy of ours.
+    pub policy_faults: u64,
 }
 
 /// One tenant's figures over the measured window.
@@ -71,21 +67,6 @@ pub struct TenantMetrics {
     pub good: u64,
 }
 
-/// Latency of completed requests in milliseconds; all `None` when none completed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct LatencyMs {
-    /// Arithmetic mean, exact.
-    pub mean: Option<f64>,
-    /// Median.
-    pub p50: Option<f64>,
-    /// 95th percentile.
-    pub p95: Option<f64>,
-    /// 99th percentile.
-    pub p99: Option<f64>,
-    /// Largest, exact.
-    pub max: Option<f64>,
-}
-
 /// Figures over all tenants.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Totals {
@@ -105,6 +86,43 @@ pub struct Totals {
     pub jain: Option<f64>,
     /// [`Occupied::fraction`]: share of the device's unit-seconds that were used, in [0, 1].
     pub utilization: Option<f64>,
+    /// Normalised throughput, `Σ throughput · solo latency` (Orion, Tally): 1 is one tenant that is never idle alone.
+    pub normalized_throughput: Option<f64>,
+    /// How long best-effort work that was under way when a latency tenant's request arrived went on; of requests that
+    /// found such work.
+    pub preemption_ms: LatencyMs,
+    /// Joule per completed request by [`Power::energy_j`]; `None` where the device's power is not known.
+    pub energy_j_per_request: Option<f64>,
+}
+
+/// A simple model of a device's power.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Power {
+    /// Watts when it does nothing.
+    pub idle_w: f64,
+    /// Watts when all of it works.
+    pub max_w: f64,
+}
+
+impl Power {
+    /// Joule over `elapsed`: idle power all the time, and the rest in proportion to utilisation. It knows nothing of
+    /// clocks, voltages and what the work is.
+    pub fn energy_j(self, elapsed: Nanos, utilization: f64) -> f64 {
+        (self.idle_w + (self.max_w - self.idle_w) * utilization) * elapsed.as_secs()
+    }
+}
+
+/// What a run knows beside its tenants' meters.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// Length of the measured window.
+    pub elapsed: Nanos,
+    /// Use of the device.
+    pub occupied: Occupied,
+    /// See [`Totals::preemption_ms`].
+    pub preemptions: LatencyMs,
+    /// The device's power, where it is known.
+    pub power: Option<Power>,
 }
 
 /// Use of the device: `Σ(SM·s used) / Σ(SM·s)`, "SM efficiency".
@@ -135,9 +153,7 @@ pub struct Meter {
     completed: u64,
     rejected: u64,
     failed: u64,
-    latency_sum_ns: u128,
-    latency_ns_max: u64,
-    latencies: Histogram<u64>,
+    latencies: Latencies,
 }
 
 /// What a [`Meter`] cannot see of its tenant.
@@ -156,19 +172,9 @@ pub struct TenantFacts {
 }
 
 impl Meter {
-    /// Nothing counted; takes all the memory it will need (about 300 KiB).
+    /// Nothing counted; takes all the memory it will need (about 150 KiB).
     pub fn new(slo: Nanos) -> Meter {
-        Meter {
-            slo,
-            requests: 0,
-            good: 0,
-            completed: 0,
-            rejected: 0,
-            failed: 0,
-            latency_sum_ns: 0,
-            latency_ns_max: 0,
-            latencies: Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3).expect("the bounds are in order"),
-        }
+        Meter { slo, requests: 0, good: 0, completed: 0, rejected: 0, failed: 0, latencies: Latencies::default() }
     }
 
     /// A request arrived.
@@ -180,9 +186,7 @@ impl Meter {
     pub fn completed(&mut self, latency: Nanos) {
         self.completed += 1;
         self.good += u64::from(latency <= self.slo);
-        self.latency_sum_ns += u128::from(latency.0);
-        self.latency_ns_max = self.latency_ns_max.max(latency.0);
-        self.latencies.saturating_record(latency.0);
+        self.latencies.record(latency);
     }
 
     /// A request was turned away.
@@ -213,35 +217,19 @@ impl Meter {
             slo_attainment: if self.requests == 0 { 1.0 } else { self.good as f64 / self.requests as f64 },
             throughput_rps: per_second(self.completed, elapsed),
             solo_latency_ms: facts.solo_latency.map(Nanos::as_ms),
-            latency_ms: self.latency_ms(),
+            latency_ms: self.latencies.ms(),
             cpu_nodes: facts.cpu_nodes,
             output_sha256: facts.output_sha256,
             good: self.good,
-        }
-    }
-
-    fn latency_ms(&self) -> LatencyMs {
-        if self.completed == 0 {
-            return LatencyMs::default();
-        }
-        let at = |quantile: f64| {
-            let ns = self.latencies.value_at_quantile(quantile).min(self.latency_ns_max);
-            Some(ns as f64 / 1e6)
-        };
-        LatencyMs {
-            mean: Some(self.latency_sum_ns as f64 / self.completed as f64 / 1e6),
-            p50: at(0.50),
-            p95: at(0.95),
-            p99: at(0.99),
-            max: Some(self.latency_ns_max as f64 / 1e6),
         }
     }
 }
 
 impl Totals {
     /// Joins the tenants' figures; tenants to which no request arrived do not count as programs.
-    pub fn of(tenants: &[TenantMetrics], elapsed: Nanos, occupied: Occupied) -> Totals {
-        let completed = tenants.iter().map(|t| t.completed).sum();
+    pub fn of(tenants: &[TenantMetrics], observed: &Observed) -> Totals {
+        let Observed { elapsed, occupied, preemptions, power } = *observed;
+        let completed: u64 = tenants.iter().map(|t| t.completed).sum();
         let good = tenants.iter().map(|t| t.good).sum();
         let progress: Option<Vec<f64>> = tenants
             .iter()
@@ -249,6 +237,9 @@ impl Totals {
             .map(|t| Some(progress::normalised_progress(t.solo_latency_ms?, t.latency_ms.mean)))
             .collect();
         let np = progress.as_deref();
+        let utilization = occupied.fraction(elapsed);
+        let served = |t: &TenantMetrics| Some(t.throughput_rps * t.solo_latency_ms? / 1e3);
+        let energy_j = power.zip(utilization).map(|(power, used)| power.energy_j(elapsed, used));
         Totals {
             completed,
             throughput_rps: per_second(completed, elapsed),
@@ -257,7 +248,10 @@ impl Totals {
             stp: np.and_then(progress::stp),
             fairness: np.and_then(progress::fairness),
             jain: np.and_then(progress::jain),
-            utilization: occupied.fraction(elapsed),
+            utilization,
+            normalized_throughput: tenants.iter().map(served).sum(),
+            preemption_ms: preemptions,
+            energy_j_per_request: energy_j.filter(|_| completed > 0).map(|joule| joule / completed as f64),
         }
     }
 }
@@ -292,16 +286,28 @@ mod tests {
         assert_eq!(meter.open(), 1);
         let figures = meter.finish(facts(5.0), Nanos::from_secs(2.0));
         assert_eq!((figures.slo_attainment, figures.throughput_rps), (0.2, 1.0));
-        let totals = Totals::of(&[figures], Nanos::from_secs(2.0), Occupied { unit_ns: 4e9, units: 4 });
+        let totals = Totals::of(
+            &[figures],
+            &Observed {
+                elapsed: Nanos::from_secs(2.0),
+                occupied: Occupied { unit_ns: 4e9, units: 4 },
+                power: Some(Power { idle_w: 50.0, max_w: 250.0 }),
+                ..Observed::default()
+            },
+        );
         assert_eq!((totals.goodput_rps, totals.utilization), (0.5, Some(0.5)));
         assert!((totals.antt.unwrap() - 2.01).abs() < 1e-9);
+        // 150 W over two seconds for two answers; one answer a second at 5 ms each.
+        assert_eq!(totals.energy_j_per_request, Some(150.0));
+        assert!((totals.normalized_throughput.unwrap() - 0.005).abs() < 1e-9);
     }
 
     #[test]
     fn the_json_has_the_names_of_the_contract() {
         let window = Nanos::from_secs(1.0);
         let tenant = Meter::new(Nanos::from_ms(50.0)).finish(facts(1.0), window);
-        let totals = Totals::of(std::slice::from_ref(&tenant), window, Occupied::default());
+        let observed = Observed { elapsed: window, ..Observed::default() };
+        let totals = Totals::of(std::slice::from_ref(&tenant), &observed);
         let run = RunMetrics {
             device: DeviceInfo::default(),
             clock: ClockKind::Virtual,
@@ -310,6 +316,7 @@ mod tests {
             elapsed_ms: 1000.0,
             tenants: vec![tenant],
             totals,
+            policy_faults: 0,
         };
         let text = serde_json::to_string(&run).unwrap();
         assert_eq!(
@@ -319,7 +326,9 @@ mod tests {
                 r#""tenants":[{"name":"face","model":"zoo:mlp","requests":0,"completed":0,"rejected":0,"failed":0,"slo_ms":50.0,"#,
                 r#""slo_attainment":1.0,"throughput_rps":0.0,"solo_latency_ms":1.0,"latency_ms":{"mean":null,"p50":null,"#,
                 r#""p95":null,"p99":null,"max":null},"cpu_nodes":0,"output_sha256":null}],"totals":{"completed":0,"#,
-                r#""throughput_rps":0.0,"goodput_rps":0.0,"antt":null,"stp":null,"fairness":null,"jain":null,"utilization":null}}"#
+                r#""throughput_rps":0.0,"goodput_rps":0.0,"antt":null,"stp":null,"fairness":null,"jain":null,"utilization":null,"#,
+                r#""normalized_throughput":0.0,"preemption_ms":{"mean":null,"p50":null,"p95":null,"p99":null,"max":null},"#,
+                r#""energy_j_per_request":null},"policy_faults":0}"#
             )
         );
     }
@@ -355,7 +364,7 @@ mod tests {
                 meter.completed(Nanos::from_ms(v));
             }
             let window = Nanos::from_secs(3.0);
-            let totals = Totals::of(&[meter.finish(facts(1.0), window)], window, Occupied::default());
+            let totals = Totals::of(&[meter.finish(facts(1.0), window)], &Observed { elapsed: window, ..Observed::default() });
             prop_assert!(totals.goodput_rps <= totals.throughput_rps);
             prop_assert_eq!(totals.completed, ms.len() as u64);
         }

@@ -6,6 +6,8 @@
 
 mod busy;
 mod event;
+pub mod interval;
+mod latency;
 pub mod metrics;
 mod names;
 pub mod perfetto;
@@ -15,5 +17,6 @@ pub mod svg;
 
 pub use busy::busy_time;
 pub use event::{Args, Category, Event, Instant, InstantKind, Span};
+pub use latency::{Latencies, LatencyMs};
 pub use names::{NAMES_MAX, NameId, Names};
 pub use record::{ClockKind, DeviceInfo, RunInfo, ScenarioText, Timeline, Track, TrackId, TrackKind};

@@ -10,13 +10,13 @@ use sha2::{Digest, Sha256};
 
 use super::command::Command;
 use super::scenario::{self, Length, ModelRef, PolicySpec, Scenario};
-use super::{Engine, EngineGone, InferError, LoadError, LoadStage, StartError, Tenant, TenantSpec};
+use super::{Engine, EngineGone, InferError, LoadError, LoadStage, PolicyFault, StartError, Tenant, TenantSpec};
 use crate::graph::{LoadOptions, ModelSource};
 use crate::hal::Counters;
 use crate::service::arrival::ArrivalError;
 use crate::tensor::{HostTensor, Nanos, Share, TensorError};
-use crate::timeline::metrics::{Meter, Occupied, RunMetrics, TenantFacts, Totals};
-use crate::timeline::{ClockKind, ScenarioText, Timeline};
+use crate::timeline::metrics::{Meter, Observed, Occupied, RunMetrics, TenantFacts, Totals};
+use crate::timeline::{ScenarioText, Timeline};
 use drive::{Drive, DriveReport, Pace, Source};
 
 /// What a run does otherwise than its scenario says, and its limits.
@@ -88,6 +88,8 @@ pub struct RunReport {
     pub timeline: Option<Timeline>,
     /// What the device had made when the measurement began, and when it ended.
     pub counters: [Counters; 2],
+    /// The first decision of the policy that was refused.
+    pub policy_fault: Option<PolicyFault>,
 }
 
 /// Why a scenario does not run.
@@ -168,7 +170,7 @@ pub fn scenario(
     }
     let before = engine.stats()?.counters;
     let report = drive(&engine, scenario, &ready, options, seed, progress)?;
-    let after = engine.stats()?.counters;
+    let after = engine.stats()?;
     let timeline = engine.timeline()?.map(|mut timeline| {
         let path = scenario.origin.display().to_string();
         timeline.info.seed = seed;
@@ -186,17 +188,23 @@ pub fn scenario(
         meter.finish(facts, report.elapsed)
     });
     let tenants: Vec<_> = tenants.collect();
-    let occupied = Occupied { unit_ns: report.busy.0 as f64, units: 1 };
+    let observed = Observed {
+        elapsed: report.elapsed,
+        occupied: Occupied { unit_ns: report.busy.0 as f64, units: 1 },
+        preemptions: report.preemptions,
+        power: engine.caps().power,
+    };
     let metrics = RunMetrics {
         device: engine.device_info(),
-        clock: ClockKind::Wall,
+        clock: engine.clock_kind(),
         policy: policy.name.clone(),
         seed,
         elapsed_ms: report.elapsed.as_ms(),
-        totals: Totals::of(&tenants, report.elapsed, occupied),
+        totals: Totals::of(&tenants, &observed),
         tenants,
+        policy_faults: after.faults.count,
     };
-    Ok(RunReport { metrics, timeline, counters: [before, after] })
+    Ok(RunReport { metrics, timeline, counters: [before, after.counters], policy_fault: after.faults.first })
 }
 
 fn load(
@@ -292,7 +300,7 @@ fn drive(
     let (reply, report) = mpsc::sync_channel(1);
     let start = engine.now();
     let length: Length = scenario.length;
-    engine.send(Command::Drive(Box::new(Drive { sources, length, drain_max }), reply))?;
+    engine.send(Command::Drive(Box::new(Drive { sources, warm_up: scenario.warm_up, length, drain_max }), reply))?;
     loop {
         match report.recv_timeout(Duration::from_millis(100)) {
             Ok(report) => return Ok(report),

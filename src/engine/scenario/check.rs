@@ -66,6 +66,7 @@ pub(super) fn scenario(text: &str, origin: &Path, files: Files) -> Result<Scenar
         origin: origin.into(),
         text: text.into(),
         seed: file.seed,
+        warm_up: at.warm_up(&file)?,
         length: at.length(&file)?,
         device: at.device(&file)?,
         policy: at.policy(&file)?,
@@ -95,6 +96,12 @@ impl Source<'_> {
             (None, Some(n)) if (1..=REQUESTS_MAX).contains(n.as_ref()) => Ok(Length::Requests(*n.as_ref())),
             (None, Some(n)) => Err(self.value(n.span(), "requests", n.as_ref(), format!("1 to {REQUESTS_MAX}"))),
         }
+    }
+
+    fn warm_up(&self, file: &raw::File) -> Result<Nanos, ScenarioError> {
+        let Some(s) = &file.warm_up_s else { return Ok(Nanos(0)) };
+        self.number("warm_up_s", s, 0.0, DURATION_S_MAX)?;
+        Ok(Nanos::from_secs(*s.as_ref()))
     }
 
     fn device(&self, file: &raw::File) -> Result<String, ScenarioError> {

@@ -15,6 +15,7 @@ pub(super) struct File {
     #[serde(default)]
     pub seed: u64,
     pub duration_s: Option<Spanned<f64>>,
+    pub warm_up_s: Option<Spanned<f64>>,
     pub requests: Option<Spanned<u64>>,
     pub device: Option<Device>,
     pub policy: Option<Spanned<toml::Table>>,

@@ -1,10 +1,9 @@
 //! A recording on a wgpu device: its launch table, and for each launch a pipeline and its bindings.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use super::pipelines::Pipelines;
-use crate::hal::{BufferId, HalError, InstallProgress, KernelSpec, Recording};
+use crate::hal::{BufferId, HalError, InstallProgress, Recording};
 
 /// An installed recording.
 pub(super) struct Installed {
@@ -24,12 +23,12 @@ impl Installed {
     pub(super) fn new(
         device: &wgpu::Device,
         queue: &wgpu::Queue,
-        pipelines: &mut Pipelines,
+        pipelines: &Pipelines,
         buffer: impl Fn(BufferId) -> Option<wgpu::Buffer>,
         recording: &Recording,
         progress: InstallProgress,
     ) -> Result<Installed, HalError> {
-        let compiled = compile(device, pipelines, recording, progress)?;
+        let compiled = pipelines.of(recording, progress)?;
         let launches = recording.operations.iter().flat_map(|o| &o.launches);
         let words: Vec<u32> = launches.clone().flat_map(|l| l.params.iter().copied()).collect();
         let table = device.create_buffer(&wgpu::BufferDescriptor {
@@ -75,29 +74,6 @@ impl Installed {
     pub(super) fn launch(&self, operation: u32, launch: u32) -> &InstalledLaunch {
         &self.launches[operation as usize][launch as usize]
     }
-}
-
-fn compile(
-    device: &wgpu::Device,
-    pipelines: &mut Pipelines,
-    recording: &Recording,
-    progress: InstallProgress,
-) -> Result<HashMap<Arc<KernelSpec>, wgpu::ComputePipeline>, HalError> {
-    let mut seen = HashSet::new();
-    let specs: Vec<&Arc<KernelSpec>> = recording
-        .operations
-        .iter()
-        .flat_map(|o| &o.launches)
-        .map(|l| &l.kernel)
-        .filter(|spec| seen.insert(Arc::clone(spec)))
-        .collect();
-    let mut compiled = HashMap::new();
-    for (at, &spec) in specs.iter().enumerate() {
-        progress(at, specs.len(), &spec.label());
-        compiled.insert(spec.clone(), pipelines.get(device, spec)?);
-    }
-    progress(specs.len(), specs.len(), "");
-    Ok(compiled)
 }
 
 fn bind(device: &wgpu::Device, layout: &wgpu::BindGroupLayout, buffers: [&wgpu::Buffer; 5]) -> wgpu::BindGroup {

@@ -27,8 +27,8 @@ use timestamps::Timestamps;
 
 use super::quota::Quotas;
 use super::{
-    BufferId, Clock, Completion, Counters, Device, DeviceCaps, HalError, InstallProgress, LaneId, LaneSpec, Recording,
-    RecordingId, Region, SliceSpan, Submission, SubmissionId, Unavailable, Wait, WallClock,
+    BufferId, Clock, Compiler, Completion, Counters, Device, DeviceCaps, HalError, InstallProgress, LaneId, LaneSpec,
+    Recording, RecordingId, Region, SharedClock, SliceSpan, Submission, SubmissionId, Unavailable, Wait, WallClock,
 };
 use crate::tensor::{Nanos, TenantId};
 
@@ -40,7 +40,7 @@ pub struct WgpuDevice {
     queue: wgpu::Queue,
     buffers: HashMap<BufferId, (TenantId, wgpu::Buffer)>,
     quotas: Quotas,
-    pipelines: Pipelines,
+    pipelines: Arc<Pipelines>,
     recordings: HashMap<RecordingId, Installed>,
     timestamps: Option<Timestamps>,
     uploads: Pool,
@@ -115,7 +115,7 @@ impl WgpuDevice {
         let timestamps = Timestamps::new(&device, &queue, &clock);
         Ok(WgpuDevice {
             caps: adapter::caps(found),
-            pipelines: Pipelines::new(&device),
+            pipelines: Arc::new(Pipelines::new(device.clone())),
             timestamps,
             clock,
             device,
@@ -291,8 +291,8 @@ impl Device for WgpuDevice {
         &self.caps
     }
 
-    fn clock(&self) -> &dyn Clock {
-        &self.clock
+    fn clock(&self) -> SharedClock {
+        Arc::new(self.clock)
     }
 
     fn limit_memory(&mut self, tenant: TenantId, bytes_max: Option<u64>) {
@@ -357,17 +357,20 @@ impl Device for WgpuDevice {
         Ok(bytes)
     }
 
+    fn compiler(&self) -> Option<Arc<dyn Compiler>> {
+        Some(self.pipelines.clone())
+    }
+
     fn install(&mut self, recording: Arc<Recording>, progress: InstallProgress) -> Result<RecordingId, HalError> {
         let installed = Installed::new(
             &self.device,
             &self.queue,
-            &mut self.pipelines,
+            &self.pipelines,
             |id| self.buffers.get(&id).map(|(_, b)| b.clone()),
             &recording,
             progress,
         )?;
         self.counters.buffers += 1;
-        self.counters.pipelines = self.pipelines.made;
         let id = RecordingId(self.new_id());
         self.recordings.insert(id, installed);
         Ok(id)
@@ -452,6 +455,6 @@ impl Device for WgpuDevice {
     }
 
     fn counters(&self) -> Counters {
-        self.counters
+        Counters { pipelines: self.pipelines.len(), ..self.counters }
     }
 }

@@ -1,22 +1,23 @@
-//! Compiled kernels, by content: equal specs share one pipeline, whoever's they are.
+//! Compiled kernels, by content: equal specs share one pipeline, whoever's they are. Any thread may compile; nobody
+//! waits for another's pipeline but its own.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::compose::{Job, compose};
-use crate::hal::{HalError, KernelSpec};
+use crate::hal::{Compiler, HalError, InstallProgress, KernelSpec, Recording};
 
 /// The cache and the one layout that all pipelines have.
 pub(super) struct Pipelines {
     pub(super) bindings: wgpu::BindGroupLayout,
     layout: wgpu::PipelineLayout,
-    compiled: HashMap<Arc<KernelSpec>, wgpu::ComputePipeline>,
-    pub(super) made: u64,
+    device: wgpu::Device,
+    compiled: Mutex<HashMap<Arc<KernelSpec>, wgpu::ComputePipeline>>,
 }
 
 impl Pipelines {
-    pub(super) fn new(device: &wgpu::Device) -> Pipelines {
+    pub(super) fn new(device: wgpu::Device) -> Pipelines {
         // 0 launch table, 1 weights, 2 arena, 3 and 4 these two again as elements of another type.
         let entries: Vec<_> = [true, true, false, true, false]
             .into_iter()
@@ -41,26 +42,49 @@ impl Pipelines {
             bind_group_layouts: &[Some(&bindings)],
             immediate_size: size_of::<Job>() as u32,
         });
-        Pipelines { bindings, layout, compiled: HashMap::new(), made: 0 }
+        Pipelines { bindings, layout, device, compiled: Mutex::default() }
     }
 
     /// The pipeline of `spec`, compiled now if it is new.
-    pub(super) fn get(
-        &mut self,
-        device: &wgpu::Device,
-        spec: &Arc<KernelSpec>,
-    ) -> Result<wgpu::ComputePipeline, HalError> {
-        if let Some(pipeline) = self.compiled.get(spec) {
-            return Ok(pipeline.clone());
+    fn get(&self, spec: &Arc<KernelSpec>) -> Result<wgpu::ComputePipeline, HalError> {
+        let there = self.lock().get(spec).cloned();
+        if let Some(pipeline) = there {
+            return Ok(pipeline);
         }
-        let pipeline =
-            self.compile(device, spec).map_err(|reason| HalError::Kernel { kernel: spec.label(), reason })?;
-        self.compiled.insert(spec.clone(), pipeline.clone());
-        self.made += 1;
-        Ok(pipeline)
+        let made = self.make(spec).map_err(|reason| HalError::Kernel { kernel: spec.label(), reason })?;
+        // Where another thread was faster, its pipeline stays.
+        Ok(self.lock().entry(spec.clone()).or_insert(made).clone())
     }
 
-    fn compile(&self, device: &wgpu::Device, spec: &KernelSpec) -> Result<wgpu::ComputePipeline, String> {
+    /// The pipelines of all kernels of `recording`.
+    pub(super) fn of(
+        &self,
+        recording: &Recording,
+        progress: InstallProgress,
+    ) -> Result<HashMap<Arc<KernelSpec>, wgpu::ComputePipeline>, HalError> {
+        let mut seen = HashSet::new();
+        let launches = recording.operations.iter().flat_map(|o| &o.launches);
+        let specs: Vec<&Arc<KernelSpec>> = launches.map(|l| &l.kernel).filter(|spec| seen.insert(*spec)).collect();
+        let mut compiled = HashMap::new();
+        for (done, spec) in specs.iter().enumerate() {
+            progress(done, specs.len(), &spec.label());
+            compiled.insert((*spec).clone(), self.get(spec)?);
+        }
+        progress(specs.len(), specs.len(), "");
+        Ok(compiled)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> u64 {
+        self.lock().len() as u64
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<KernelSpec>, wgpu::ComputePipeline>> {
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn make(&self, spec: &KernelSpec) -> Result<wgpu::ComputePipeline, String> {
+        let device = &self.device;
         let limit = device.limits().max_compute_invocations_per_workgroup;
         if spec.lanes > limit {
             return Err(format!("{} invocations in a workgroup, the device has {limit}", spec.lanes));
@@ -91,5 +115,11 @@ impl Pipelines {
             None => Ok(pipeline),
             Some(error) => Err(error.to_string()),
         }
+    }
+}
+
+impl Compiler for Pipelines {
+    fn compile(&self, recording: &Recording, progress: InstallProgress) -> Result<(), HalError> {
+        self.of(recording, progress).map(drop)
     }
 }

@@ -1,25 +1,46 @@
 //! Policies: who is served next. One file each, one line each in [`POLICIES`], from which the command line's help, the
 //! scenario parser and the app's menu are made.
 
+mod edf;
+mod fifo;
+mod option;
+mod priority;
+mod ranked;
 mod round_robin;
 mod sequential;
+mod streams;
 #[cfg(test)]
 mod table;
+mod time_slice;
+mod weighted_fair;
 
+pub use edf::EarliestDeadline;
+pub use fifo::Fifo;
+pub use priority::StaticPriority;
 pub use round_robin::RoundRobin;
 pub use sequential::Sequential;
+pub use streams::Streams;
+pub use time_slice::TimeSlice;
+pub use weighted_fair::WeightedFair;
 
 use crate::tensor::Nanos;
 
-use super::{Decisions, View};
+use super::{Decisions, Lanes, View};
 
 /// Decides what is submitted next.
 ///
-/// A policy keeps only its own state, does not block, and reads no clock but `now`. The engine carries out everything
-/// that it grants; grants to a tenant beyond [`super::RequestView::operators_ready`] are ignored.
+/// A policy keeps only its own state, does not block, and reads no clock but `now`. The engine carries out what it
+/// grants; grants to tenants that are not there, or beyond [`super::RequestView::operators_ready`], are refused and counted
+/// as faults of the policy.
 pub trait Policy: Send {
+    /// Where its grants run. Asked once.
+    fn lanes(&self) -> Lanes {
+        Lanes::One
+    }
+
     /// Grants operators of the tenants in `view`, in order, into `out`, which is empty and knows its capacity. Granting
-    /// nothing while operators are ready means waiting until the next arrival or completion.
+    /// nothing while operators are ready means waiting until something ends or arrives, or until the moment given to
+    /// [`Decisions::wake_at`]. Doing so while nothing runs, and without such a moment, is a fault: the requests fail.
     fn decide(&mut self, now: Nanos, view: &View, out: &mut Decisions);
 }
 
@@ -49,6 +70,48 @@ pub const POLICIES: &[PolicyEntry] = &[
         options: &[],
         build: |_| Ok(Box::new(Sequential::default())),
     },
+    PolicyEntry {
+        name: "fifo",
+        summary: "requests in order of arrival, whole",
+        options: &[],
+        build: |_| Ok(Box::new(Fifo::default())),
+    },
+    PolicyEntry {
+        name: "priority",
+        summary: "the most important tenant first, decided anew at every submission",
+        options: &[],
+        build: |_| Ok(Box::new(StaticPriority::default())),
+    },
+    PolicyEntry {
+        name: "edf",
+        summary: "earliest deadline (arrival + SLO) first",
+        options: &[],
+        build: |_| Ok(Box::new(EarliestDeadline::default())),
+    },
+    PolicyEntry {
+        name: "time-slice",
+        summary: "the device for a slice of time each: best-effort, equal or fixed shares",
+        options: time_slice::OPTIONS,
+        build: |options| Ok(Box::new(TimeSlice::from_options(options)?)),
+    },
+    PolicyEntry {
+        name: "weighted-fair",
+        summary: "device time in proportion to priority (virtual time)",
+        options: &[],
+        build: |_| Ok(Box::new(WeightedFair::default())),
+    },
+    PolicyEntry {
+        name: "multi-stream",
+        summary: "everything at once, a lane for each tenant",
+        options: &[],
+        build: |_| Ok(Box::new(Streams { prioritised: false })),
+    },
+    PolicyEntry {
+        name: "priority-streams",
+        summary: "as multi-stream, lanes with the priorities of their tenants",
+        options: &[],
+        build: |_| Ok(Box::new(Streams { prioritised: true })),
+    },
 ];
 
 /// Why a policy cannot be made.
@@ -70,6 +133,18 @@ pub enum PolicyError {
         /// The key that was given.
         key: String,
         /// The keys that it takes.
+        allowed: String,
+    },
+    /// An option has a value that the policy cannot use.
+    #[error("policy.{key}: found {found}, allowed is {allowed}")]
+    Value {
+        /// The policy.
+        policy: &'static str,
+        /// The key.
+        key: String,
+        /// Its value.
+        found: String,
+        /// What it may be.
         allowed: String,
     },
 }
@@ -97,7 +172,10 @@ mod tests {
     #[test]
     fn an_unknown_policy_or_option_says_what_is_allowed() {
         let message = open("fastest", &toml::Table::new()).err().unwrap().to_string();
-        assert_eq!(message, "policy.name: found \"fastest\", allowed is round-robin, sequential");
+        assert!(
+            message.starts_with("policy.name: found \"fastest\", allowed is round-robin, sequential, fifo"),
+            "{message}"
+        );
         let options = toml::Table::from_iter([("quantum".into(), toml::Value::Integer(3))]);
         let message = open("round-robin", &options).err().unwrap().to_string();
         assert_eq!(message, "policy.quantum: round-robin has no such option, allowed is none");

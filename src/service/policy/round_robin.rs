@@ -9,26 +9,27 @@ use crate::tensor::{Nanos, TenantId};
 #[derive(Debug, Default)]
 pub struct RoundRobin {
     last: Option<TenantId>,
-    /// Ready operators per tenant of the view, counted down within a decision.
-    ready: Vec<u32>,
+    /// Tenants of this decision, in turn, and operators that they have left.
+    turn: Vec<(TenantId, u32)>,
 }
 
 impl Policy for RoundRobin {
     fn decide(&mut self, _now: Nanos, view: &View, out: &mut Decisions) {
-        self.ready.clear();
-        self.ready.extend(view.tenants.iter().map(|t| t.request.map_or(0, |r| r.operators_ready)));
-        let n = view.tenants.len();
-        let first = view.tenants.iter().position(|t| Some(t.tenant) > self.last).unwrap_or(0);
-        let mut served = true;
-        while served && out.operators_left() > 0 {
-            served = false;
-            for at in (0..n).map(|k| (first + k) % n) {
-                if self.ready[at] > 0 && out.grant(view.tenants[at].tenant, 1) == 1 {
-                    self.ready[at] -= 1;
-                    self.last = Some(view.tenants[at].tenant);
-                    served = true;
+        let first = view.tenants.partition_point(|t| Some(t.tenant) <= self.last);
+        self.turn.clear();
+        let ready = view.ready.cycle_from(first).take(out.operators_left() as usize);
+        self.turn.extend(ready.map(|at| {
+            let t = &view.tenants[at];
+            (t.tenant, t.request.map_or(0, |r| r.operators_ready))
+        }));
+        while out.operators_left() > 0 && !self.turn.is_empty() {
+            for (tenant, left) in &mut self.turn {
+                if out.grant(*tenant, 1) == 1 {
+                    *left -= 1;
+                    self.last = Some(*tenant);
                 }
             }
+            self.turn.retain(|(_, left)| *left > 0);
         }
     }
 }

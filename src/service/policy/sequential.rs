@@ -1,33 +1,34 @@
 //! Sequential: one request at a time, whole, in order of arrival. The baseline: what a program does that calls its
-//! models one after the other.
+//! models one after the other. All wait for a request that waits for the CPU; [`super::Fifo`] lets others by.
 
 use super::Policy;
-use crate::service::{Decisions, RequestView, View};
-use crate::tensor::{Nanos, RequestId};
+use super::ranked::{Ranked, ready};
+use crate::service::{Decisions, View};
+use crate::tensor::{Nanos, RequestId, TenantId};
 
 /// See the module's comment.
 #[derive(Debug, Default)]
 pub struct Sequential {
+    waiting: Ranked<(Nanos, RequestId)>,
     /// The request that was begun and has operators left.
-    begun: Option<RequestId>,
+    begun: Option<(TenantId, RequestId)>,
 }
 
 impl Policy for Sequential {
     fn decide(&mut self, _now: Nanos, view: &View, out: &mut Decisions) {
-        let requests = || view.tenants.iter().filter_map(|t| Some((t.tenant, t.request?)));
-        let begun = self.begun;
-        // The request that was begun comes first; if it failed or was withdrawn, it is not there any more.
-        let order = |r: &RequestView| (Some(r.request) != begun, r.arrival, r.request);
-        let mut served = None;
-        loop {
-            let waiting = requests().filter(|(_, r)| served.is_none_or(|last| order(r) > last));
-            let Some((tenant, request)) = waiting.min_by_key(|(_, r)| order(r)) else { return };
-            let granted = out.grant(tenant, request.operators_ready);
-            self.begun = Some(request.request);
-            if granted < request.operators_left {
+        self.waiting.update(view, |t| t.request.map(|r| (r.arrival, r.request)));
+        while out.operators_left() > 0 {
+            // The request that was begun comes first; if it failed or was withdrawn, it is not there any more.
+            let current = |t: TenantId| view.tenant(t).and_then(|t| t.request);
+            let begun = self.begun.filter(|&(t, id)| current(t).is_some_and(|r| r.request == id));
+            let Some((tenant, request)) = begun.or(self.waiting.first().map(|((_, id), t)| (t, id))) else { return };
+            let granted = out.grant(tenant, ready(view, tenant));
+            self.begun = Some((tenant, request));
+            if current(tenant).is_some_and(|r| granted < r.operators_left) {
                 return;
             }
-            served = Some(order(&request));
+            self.begun = None;
+            self.waiting.set(tenant, None);
         }
     }
 }

@@ -1,0 +1,59 @@
+//! Compiles the kernels of a model that is being loaded, on a thread of its own: the tenants that run already notice
+//! nothing but the CPU time that it takes.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender};
+
+use super::TenantSpec;
+use super::command::{Command, LoadReply};
+use crate::graph::Compiled;
+use crate::hal::{Clock, Compiler, HalError};
+use crate::tensor::{HostTensor, Nanos, TenantId};
+
+/// A model whose memory is on the device and whose kernels may not be.
+pub(super) struct Loading {
+    pub(super) id: TenantId,
+    pub(super) spec: TenantSpec,
+    pub(super) compiled: Compiled,
+    pub(super) fixed: Vec<(usize, String, Arc<HostTensor>)>,
+    pub(super) reply: SyncSender<LoadReply>,
+    /// When the load began.
+    pub(super) started: Nanos,
+    /// When the model was lowered and its weights were on the device.
+    pub(super) lowered: Nanos,
+    /// Each kernel, and when its compilation began; an empty name at the end.
+    pub(super) pipelines: Vec<(String, Nanos)>,
+}
+
+impl Loading {
+    /// Notes progress and tells whoever waits for the load, if there is room for the message.
+    pub(super) fn note(
+        pipelines: &mut Vec<(String, Nanos)>,
+        reply: &SyncSender<LoadReply>,
+        now: Nanos,
+        (done, total, kernel): (usize, usize, &str),
+    ) {
+        pipelines.push((kernel.to_string(), now));
+        let _ = reply.try_send(LoadReply::Compiling(done, total, kernel.into()));
+    }
+}
+
+/// A model for the thread.
+pub(super) struct CompileJob {
+    pub(super) loading: Loading,
+    pub(super) compiler: Arc<dyn Compiler>,
+}
+
+/// The thread: compiles jobs in order until the engine is gone.
+pub(super) fn work(jobs: &Receiver<CompileJob>, done: &SyncSender<Command>, clock: &dyn Clock) {
+    while let Ok(CompileJob { mut loading, compiler }) = jobs.recv() {
+        let Loading { compiled, reply, pipelines, .. } = &mut loading;
+        let mut note = |done: usize, total: usize, kernel: &str| {
+            Loading::note(pipelines, reply, clock.now(), (done, total, kernel));
+        };
+        let result: Result<(), HalError> = compiler.compile(&compiled.recording, &mut note);
+        if done.send(Command::Compiled(Box::new(loading), result)).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Tenants come and go: a model is compiled and installed, a tenant gets its lane, and all of it is given back.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::TrySendError;
+
+use super::{Dispatcher, Lane};
+use crate::engine::command::{Load, LoadReply};
+use crate::engine::compiling::{CompileJob, Loading};
+use crate::engine::cost::Costs;
+use crate::engine::loaded::{Loaded, Plan};
+use crate::engine::tenant::TenantShared;
+use crate::engine::{InferError, LoadError};
+use crate::hal::{HalError, LaneSpec};
+use crate::service::Lanes;
+use crate::tensor::TenantId;
+
+impl Dispatcher {
+    /// Puts a model's memory on the device and has its kernels compiled; [`Dispatcher::compiled`] goes on.
+    pub(in crate::engine) fn load(&mut self, load: Load) {
+        let reply = load.reply.clone();
+        match self.begin_load(load) {
+            Err(error) => drop(reply.send(LoadReply::Done(Err(error)))),
+            Ok(loading) => match self.device.compiler() {
+                None => self.compiled(loading, Ok(())),
+                Some(compiler) => {
+                    self.loading += 1;
+                    if let Err(returned) = self.compiler.try_send(CompileJob { loading, compiler }) {
+                        // The thread is gone or has all the jobs it takes: the device compiles them itself.
+                        let (TrySendError::Full(job) | TrySendError::Disconnected(job)) = returned;
+                        self.loading -= 1;
+                        self.compiled(job.loading, Ok(()));
+                    }
+                }
+            },
+        }
+    }
+
+    fn begin_load(&mut self, load: Load) -> Result<Loading, LoadError> {
+        let Load { spec, compile, fixed, reply } = load;
+        let name = || spec.name.clone();
+        if self.board.len() + self.loading >= self.config.tenants_max {
+            return Err(LoadError::TooMany { tenant: name(), tenants_max: self.config.tenants_max });
+        }
+        if let Some(source) = self.lost.clone() {
+            return Err(LoadError::Device { tenant: name(), source });
+        }
+        self.tenants_made += 1;
+        let id = TenantId(self.tenants_made);
+        let started = self.now();
+        self.device.limit_memory(id, spec.memory_limit_bytes);
+        let compiled =
+            compile(&mut *self.device, id).map_err(|e| LoadError::Model { tenant: name(), source: Box::new(e) })?;
+        let lowered = self.now();
+        Ok(Loading { id, spec, compiled, fixed, reply, started, lowered, pipelines: Vec::new() })
+    }
+
+    /// Installs a model whose kernels were compiled, and reports to whoever asked for it.
+    pub(in crate::engine) fn kernels_compiled(&mut self, loading: Loading, result: Result<(), HalError>) {
+        self.loading -= 1;
+        self.compiled(loading, result);
+    }
+
+    fn compiled(&mut self, loading: Loading, result: Result<(), HalError>) {
+        let (id, reply) = (loading.id, loading.reply.clone());
+        let (name, buffers) = (loading.spec.name.clone(), loading.compiled.buffers.clone());
+        let loaded = result.and_then(|()| self.end_load(loading));
+        if loaded.is_err() {
+            buffers.iter().for_each(|&b| self.device.free(b));
+        }
+        let loaded = loaded.map_err(|source| LoadError::Device { tenant: name, source });
+        let there = loaded.is_ok();
+        if reply.send(LoadReply::Done(loaded)).is_err() && there {
+            self.unload(id);
+        }
+    }
+
+    /// Makes a tenant of a model. After an error nothing is left of it but its buffers.
+    fn end_load(&mut self, loading: Loading) -> Result<Arc<TenantShared>, HalError> {
+        let Loading { id, spec, compiled, fixed, reply, started, lowered, mut pipelines } = loading;
+        let lane = self.lane(spec.priority)?;
+        let clock = self.config.clock.clone();
+        let mut unused = Vec::new();
+        let noted = if pipelines.is_empty() { &mut pipelines } else { &mut unused };
+        let mut note = |done: usize, total: usize, kernel: &str| {
+            Loading::note(noted, &reply, clock.now(), (done, total, kernel));
+        };
+        let recording = self.device.install(compiled.recording.clone(), &mut note)?;
+        let plan = Plan::new(&compiled.recording, self.device.caps(), spec.share)
+            .inspect_err(|_| self.device.uninstall(recording))?;
+        let costs = Costs::guess(&compiled.recording, self.device.caps());
+        let shared = Arc::new(TenantShared::new(id, &spec, compiled.recording, compiled.memory, fixed));
+        let end = self.now();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.add_tenant(&shared, spec.class, spec.slo);
+            let track = if lane.id == self.common.id { "queue" } else { &shared.name };
+            recorder.add_lane(lane.id, track);
+            recorder.compiled(id, "lower and upload", started, lowered);
+            let ends = pipelines.iter().skip(1).map(|(_, at)| *at).chain([end]);
+            for ((kernel, from), to) in pipelines.iter().zip(ends).filter(|((kernel, _), _)| !kernel.is_empty()) {
+                recorder.compiled(id, kernel, *from, to);
+            }
+        }
+        self.board.insert(Loaded {
+            shared: shared.clone(),
+            class: spec.class,
+            priority: spec.priority,
+            slo: spec.slo,
+            recording,
+            buffers: compiled.buffers,
+            plan,
+            costs,
+            queue: VecDeque::new(),
+            current: None,
+            lane,
+            paused: false,
+            used_ns: 0.0,
+            stale: false,
+            told: false,
+        });
+        Ok(shared)
+    }
+
+    /// Forgets a tenant. Requests that the device is about to finish still finish; others fail.
+    pub(in crate::engine) fn unload(&mut self, id: TenantId) {
+        let Some(tenant) = self.board.remove(id) else { return };
+        if tenant.lane.id != self.common.id {
+            self.spare.push((tenant.lane.priority, tenant.lane.id));
+        }
+        let gone = || InferError::TenantGone { tenant: tenant.shared.name.clone() };
+        let current = tenant.current.map(|c| c.request);
+        for request in current.into_iter().chain(tenant.queue) {
+            request.fail(gone(), &mut self.ended);
+        }
+        self.device.uninstall(tenant.recording);
+        tenant.buffers.iter().for_each(|&b| self.device.free(b));
+    }
+
+    /// A tenant's lane: one of its own where the policy wants that and the device has one, else the common one.
+    fn lane(&mut self, priority: u32) -> Result<Lane, HalError> {
+        let priority = match self.lanes {
+            Lanes::PerTenant { prioritised: true } => priority as i32,
+            _ => 0,
+        };
+        if let Some(at) = self.spare.iter().position(|(p, _)| *p == priority) {
+            return Ok(Lane::new(self.spare.swap_remove(at).1, priority));
+        }
+        if self.lanes == Lanes::One || self.lanes_made >= self.device.caps().lanes_max {
+            return Ok(Lane::new(self.common.id, 0));
+        }
+        self.lanes_made += 1;
+        Ok(Lane::new(self.device.lane(&LaneSpec { priority })?, priority))
+    }
+
+    /// Holds a tenant's requests back, or lets them go on. What was submitted runs to its end.
+    pub(in crate::engine) fn pause(&mut self, id: TenantId, paused: bool) {
+        if let Some(tenant) = self.board.touch(id) {
+            tenant.paused = paused;
+        }
+    }
+
+    /// Changes how important a tenant is. Where lanes have priorities, it moves to another lane once its own is empty.
+    pub(in crate::engine) fn set_priority(&mut self, id: TenantId, priority: u32) {
+        if let Some(tenant) = self.board.touch(id) {
+            tenant.priority = priority;
+            self.settle_lane(id);
+        }
+    }
+
+    /// Moves a tenant whose lane has another priority than itself, if nothing of it is under way there.
+    pub(super) fn settle_lane(&mut self, id: TenantId) {
+        let Some(tenant) = self.board.get(id) else { return };
+        let (old, wanted) = (tenant.lane.id, tenant.priority);
+        let fits = self.lanes != (Lanes::PerTenant { prioritised: true }) || tenant.lane.priority == wanted as i32;
+        if fits || tenant.lane.flights > 0 || old == self.common.id {
+            return;
+        }
+        let name = tenant.shared.name.clone();
+        // A device without another lane keeps it where it is.
+        let Ok(lane) = self.lane(wanted) else { return };
+        if let Some(recorder) = &mut self.recorder {
+            recorder.add_lane(lane.id, &name);
+        }
+        if let Some(tenant) = self.board.touch(id) {
+            let old = std::mem::replace(&mut tenant.lane, lane);
+            self.spare.push((old.priority, old.id));
+        }
+    }
+}
