@@ -168,7 +168,7 @@ pub(super) fn evaluate(chain: &Chain, scalars: &[f32], x: &[u32]) -> u32 {
                 ChainArg::Step(i) => results[usize::from(i)],
             })
             .collect();
-        results.push(super::fragments::function(step.fragment.name)(&args));
+        results.push(super::fragments::reference(step.fragment.name, &args));
     }
     results.last().copied().unwrap_or_else(|| x[0])
 }

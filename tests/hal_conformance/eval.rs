@@ -34,6 +34,7 @@ fn operation(outputs: Vec<TensorRef>, host: impl HostFn + 'static) -> Operation 
         flops: 0,
         bytes: 0,
         reason: None,
+        given: None,
     }
 }
 

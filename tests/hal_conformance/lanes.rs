@@ -49,7 +49,10 @@ fn lane_in_order(device: &mut dyn Device) {
 fn lanes(device: &mut dyn Device) -> Vec<LaneId> {
     let n = device.caps().lanes_max.clamp(2, 4) as usize;
     let priorities = [0, i32::MIN, i32::MAX, 1];
-    priorities[..n].iter().map(|&priority| device.lane(&LaneSpec { priority }).unwrap()).collect()
+    priorities[..n]
+        .iter()
+        .map(|&priority| device.lane(&LaneSpec { priority, ..LaneSpec::default() }).unwrap())
+        .collect()
 }
 
 fn several_lanes(device: &mut dyn Device) {

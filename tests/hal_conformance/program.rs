@@ -125,6 +125,7 @@ impl Program {
                 flops: step.operator.flops(),
                 bytes: 0,
                 reason: None,
+                given: None,
             }
         });
         let operations = operations.collect();

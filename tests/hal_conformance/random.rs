@@ -28,7 +28,7 @@ const TOLERANCE: f64 = 1e-3;
 
 fn random_programs(device: &mut dyn Device) {
     let lanes: Vec<_> = (0..device.caps().lanes_max.clamp(2, 4))
-        .map(|k| device.lane(&LaneSpec { priority: k as i32 }).unwrap())
+        .map(|k| device.lane(&LaneSpec { priority: k as i32, ..LaneSpec::default() }).unwrap())
         .collect();
     for seed in 0..SEEDS {
         let rng = &mut StdRng::seed_from_u64(seed);

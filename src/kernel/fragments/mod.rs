@@ -2,7 +2,7 @@
 
 mod reference;
 
-pub use reference::{Function, function};
+pub use reference::reference;
 
 use crate::hal::Fragment;
 
