@@ -1,5 +1,5 @@
-//! Devices that each break one sentence of the contract, to see that the suite notices: the reference device, which keeps
-//! it, behind one fault.
+//! Devices that each break one sentence of the contract, to see that the suite notices: a device that keeps it, behind one
+//! fault.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -43,9 +43,22 @@ pub enum Fault {
     RecordingsAlike,
     PlansUnchecked,
     MissingBuffersInstalled,
+    WritesOvertake,
+    ForgettingOvertakes,
+    OtherTilesToo,
+    KernelUnnamed,
+    ProgressUntold,
 }
 
-/// Every fault with a case that must notice it.
+/// Every fault of a device that runs kernels, with a case that must notice it.
+pub const KERNEL_FAULTS: &[(Fault, &str)] = &[
+    (Fault::OtherTilesToo, "a slice computes its tiles and no others"),
+    (Fault::KernelUnnamed, "a kernel that cannot be built is refused by name"),
+    (Fault::ProgressUntold, "an installation tells its progress"),
+    (Fault::WorkersChangeBits, "random programs, cut at random"),
+];
+
+/// Every other fault with a case that must notice it.
 pub const FAULTS: &[(Fault, &str)] = &[
     (Fault::DirtyMemory, "memory begins zeroed"),
     (Fault::DirtyMemory, "memory that was used before begins zeroed"),
@@ -84,6 +97,8 @@ pub const FAULTS: &[(Fault, &str)] = &[
     (Fault::RecordingsAlike, "recordings are installed and forgotten"),
     (Fault::PlansUnchecked, "a plan that breaks its promise is caught"),
     (Fault::MissingBuffersInstalled, "a recording without its buffers is refused"),
+    (Fault::WritesOvertake, "writes come between submissions"),
+    (Fault::ForgettingOvertakes, "what is forgotten still completes"),
 ];
 
 /// A device with a fault.
@@ -91,6 +106,8 @@ pub struct Faulty {
     inner: Box<dyn Device>,
     fault: Fault,
     last_buffer: Option<BufferId>,
+    last_recording: Option<Arc<Recording>>,
+    held_back: Vec<(LaneId, Submission)>,
     under_way: usize,
     completed: usize,
     single_worker: bool,
@@ -99,11 +116,26 @@ pub struct Faulty {
 
 impl Faulty {
     pub fn new(inner: Box<dyn Device>, fault: Fault) -> Faulty {
-        Faulty { inner, fault, last_buffer: None, under_way: 0, completed: 0, single_worker: false, failed: None }
+        Faulty {
+            inner,
+            fault,
+            last_buffer: None,
+            last_recording: None,
+            held_back: Vec::new(),
+            under_way: 0,
+            completed: 0,
+            single_worker: false,
+            failed: None,
+        }
     }
 
     fn is(&self, fault: Fault) -> bool {
         self.fault == fault
+    }
+
+    /// Submits what was held back, so that other calls overtook it.
+    fn release(&mut self) -> Result<(), HalError> {
+        self.held_back.drain(..).try_for_each(|(lane, submission)| self.inner.submit(lane, submission).map(drop))
     }
 
     /// What becomes of a completion on its way out; `None` loses it.
@@ -160,6 +192,9 @@ impl Device for Faulty {
     }
 
     fn free(&mut self, buffer: BufferId) {
+        if !self.is(Fault::ForgettingOvertakes) {
+            self.release().expect("it was accepted");
+        }
         if !self.is(Fault::QuotaNotGivenBack) {
             self.inner.free(buffer);
         }
@@ -171,6 +206,7 @@ impl Device for Faulty {
     }
 
     fn read(&mut self, region: Region) -> Result<Vec<u8>, HalError> {
+        self.release()?;
         let mut bytes = self.inner.read(region)?;
         if self.single_worker && self.is(Fault::WorkersChangeBits) {
             bytes.iter_mut().step_by(4).for_each(|low| *low ^= 1);
@@ -179,7 +215,13 @@ impl Device for Faulty {
     }
 
     fn install(&mut self, recording: Arc<Recording>, progress: InstallProgress) -> Result<RecordingId, HalError> {
+        self.last_recording = Some(recording.clone());
+        let untold: InstallProgress = &mut |_, _, _| {};
+        let progress = if self.is(Fault::ProgressUntold) { untold } else { progress };
         match self.inner.install(recording, progress) {
+            Err(HalError::Kernel { reason, .. }) if self.is(Fault::KernelUnnamed) => {
+                Err(HalError::Kernel { kernel: String::new(), reason })
+            }
             Ok(_) if self.is(Fault::RecordingsAlike) => Ok(RecordingId(1)),
             Err(HalError::Range { .. }) if self.is(Fault::MissingBuffersInstalled) => Ok(RecordingId(1000)),
             other => other,
@@ -210,6 +252,19 @@ impl Device for Faulty {
                     stage.slices.truncate(stage.slices.len().saturating_sub(1).max(1));
                 }
             }
+            Fault::OtherTilesToo => {
+                if let Some(recording) = &self.last_recording {
+                    for slice in submission.stages.iter_mut().flat_map(|s| &mut s.slices) {
+                        let launches = &recording.operations[slice.operation as usize].launches;
+                        slice.tiles = 0..launches[slice.launch as usize].tiles;
+                    }
+                }
+            }
+            Fault::WritesOvertake | Fault::ForgettingOvertakes => {
+                self.held_back.push((lane, submission));
+                self.under_way += 1;
+                return Ok(SubmissionId(self.inner.counters().submissions + self.held_back.len() as u64));
+            }
             Fault::SpansUnasked => submission.timed = true,
             Fault::NeighbourOverwritten => {
                 if let Some(buffer) = self.last_buffer {
@@ -235,6 +290,7 @@ impl Device for Faulty {
         if self.is(Fault::CompletionsReplaced) {
             out.clear();
         }
+        self.release()?;
         let mut found = Vec::new();
         self.inner.poll(wait, &mut found)?;
         if [Fault::PollWaitsForAll, Fault::CompletionsReversed].contains(&self.fault) {

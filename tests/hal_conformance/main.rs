@@ -17,7 +17,8 @@ mod transfers;
 use cotenant::engine::device;
 use cotenant::hal::{Device, WallClock};
 
-use suite::{Case, Outcome, objections, run};
+use faults::{FAULTS, Fault, Faulty, KERNEL_FAULTS};
+use suite::{Case, Factory, Outcome, objections, run};
 
 /// Every case.
 fn cases() -> Vec<Case> {
@@ -34,40 +35,51 @@ fn cases() -> Vec<Case> {
     .concat()
 }
 
-/// Runs the suite on the device that `cotenant --device` calls `spec`. Cases that it is known to fail must fail.
-fn conforms(spec: &str, known: &[(&str, &str)]) {
-    let open = || device::open(spec, WallClock::start()).unwrap_or_else(|e| panic!("{e}"));
-    let objections = objections(spec, &open, &cases(), known);
-    assert!(objections.is_empty(), "{spec} breaks the contract of src/hal/mod.rs:\n{}", objections.join("\n"));
+/// Opens what `cotenant --device` calls `spec`.
+fn by_name(spec: &str) -> impl Fn() -> Box<dyn Device> {
+    move || device::open(spec, WallClock::start()).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// As [`conforms`] where the adapter is there; CI may not be without it.
-fn adapter_conforms(spec: &str) {
+/// Runs the suite on the devices that `open` opens. Cases that they are known to fail (case, why) must fail.
+fn conforms(name: &str, open: Factory, known: &[(&str, &str)]) {
+    let objections = objections(name, open, &cases(), known);
+    assert!(objections.is_empty(), "{name} breaks the contract of src/hal/mod.rs:\n{}", objections.join("\n"));
+}
+
+/// True where a software adapter is there; CI may not be without it.
+fn is_there(spec: &str) -> bool {
     match device::open(spec, WallClock::start()) {
-        Ok(_) => conforms(spec, &[]),
+        Ok(_) => true,
         Err(e) if std::env::var_os("CI").is_some() => panic!("CI runs on lavapipe and SwiftShader (see ./test): {e}"),
-        Err(e) => println!("skipped: {}", e.to_string().lines().next().unwrap_or_default()),
+        Err(e) => {
+            println!("skipped: {}", e.to_string().lines().next().unwrap_or_default());
+            false
+        }
     }
 }
 
 #[test]
 fn null() {
-    conforms("null", &[]);
+    conforms("null", &by_name("null"), &[]);
 }
 
 #[test]
 fn reference() {
-    conforms("reference", &[]);
+    conforms("reference", &by_name("reference"), &[]);
 }
 
 #[test]
 fn wgpu_on_lavapipe() {
-    adapter_conforms("wgpu:lavapipe");
+    if is_there("wgpu:lavapipe") {
+        conforms("lavapipe", &by_name("wgpu:lavapipe"), &[]);
+    }
 }
 
 #[test]
 fn wgpu_on_swiftshader() {
-    adapter_conforms("wgpu:SwiftShader");
+    if is_there("wgpu:SwiftShader") {
+        conforms("SwiftShader", &by_name("wgpu:SwiftShader"), &[]);
+    }
 }
 
 /// Every adapter that is no software: none in CI, one or more on a machine with a GPU.
@@ -75,22 +87,32 @@ fn wgpu_on_swiftshader() {
 fn wgpu_on_hardware() {
     let hardware: Vec<_> = cotenant::hal::wgpu::find().into_iter().filter(|f| !f.is_software()).collect();
     for found in &hardware {
-        conforms(&format!("wgpu:{}", found.name()), &[]);
+        conforms(found.name(), &by_name(&format!("wgpu:{}", found.name())), &[]);
     }
     if hardware.is_empty() {
         println!("skipped: no hardware adapter on this machine");
     }
 }
 
+/// Panics unless each fault before what `right` opens makes its case fail.
+fn assert_noticed(faults: &[(Fault, &str)], right: Factory) {
+    let cases = cases();
+    for (fault, name) in faults {
+        let case = cases.iter().find(|c| c.name == *name).unwrap_or_else(|| panic!("{name:?} is no case"));
+        let outcome = run(*case, &|| Box::new(Faulty::new(right(), *fault)));
+        assert!(matches!(outcome, Outcome::Failed(_)), "{fault:?} goes through {name:?}: {outcome:?}");
+    }
+}
+
 #[test]
 fn every_fault_is_noticed() {
-    let cases = cases();
-    for (fault, name) in faults::FAULTS {
-        let case = cases.iter().find(|c| c.name == *name).unwrap_or_else(|| panic!("{name:?} is no case"));
-        let right = || device::open("reference", WallClock::start()).unwrap();
-        let faulty = || -> Box<dyn Device> { Box::new(faults::Faulty::new(right(), *fault)) };
-        let outcome = run(*case, &faulty);
-        assert!(matches!(outcome, Outcome::Failed(_)), "{fault:?} goes through {name:?}: {outcome:?}");
+    assert_noticed(FAULTS, &by_name("reference"));
+}
+
+#[test]
+fn every_fault_of_kernels_is_noticed() {
+    if is_there("wgpu:lavapipe") {
+        assert_noticed(KERNEL_FAULTS, &by_name("wgpu:lavapipe"));
     }
 }
 
@@ -102,7 +124,7 @@ fn names_are_unique_and_known_failures_must_fail() {
         Case { name: "fails", needs: &[], check: fails },
         Case { name: "needs results", needs: &[suite::Need::Results], check: fails },
     ];
-    let open = || device::open("null", WallClock::start()).unwrap();
+    let open = by_name("null");
     let objections = |known: &[(&str, &str)]| objections("null", &open, &cases, known);
     assert_eq!(objections(&[("fails", "why")]), Vec::<String>::new());
     assert_eq!(objections(&[]), ["fails: as it is known to"]);

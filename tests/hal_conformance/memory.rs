@@ -3,7 +3,7 @@
 use cotenant::hal::{BufferId, Device, HalError, Region};
 use cotenant::tensor::TenantId;
 
-use super::program::{Program, affine, execute, read_words, stages};
+use super::program::{Program, affine, assert_words, execute, read_words, stages};
 use super::suite::{Case, Need};
 
 pub const CASES: &[Case] = &[
@@ -63,12 +63,15 @@ fn kernels_find_zeroes(device: &mut dyn Device) {
         device.write(whole(dirt, 64 << 10), &[0xff; 64 << 10]).unwrap();
         device.free(dirt);
         let mut program = Program::new(round);
-        let (x, y) = (program.output(&[n]), program.output(&[n]));
+        let (x, y, z) = (program.output(&[n]), program.output(&[n]), program.output(&[n]));
         program.push(affine(&[n], 1.0, 7.0), &[x], y);
+        program.push(affine(&[n], 1.0, 0.0), &[x], z);
         let loaded = program.load_unwritten(device);
         execute(device, lane, stages(loaded.stages()));
-        let words = read_words(device, loaded.region(y));
-        assert!(words.iter().all(|&w| w == 7.0f32.to_bits()), "round {round}: 0 + 7 is {:?}", words);
+        for (tensor, expected) in [(y, 7.0f32), (z, 0.0)] {
+            let words = read_words(device, loaded.region(tensor));
+            assert_words(&words, &vec![expected.to_bits(); n], &format!("0 + {expected}, round {round}"));
+        }
         loaded.unload(device);
     }
 }
