@@ -9,19 +9,19 @@ fn sin_f32(x: f32) -> f32 {
     // bits of the quadrant and 62 of its fraction (Payne and Hanek's method).
     if (bits >= 0x46000000u && bits < 0x7f800000u) {
         let m = (bits & 0x007fffffu) | 0x00800000u;
-        let from = (bits >> 23u) - 120u;
+        let first = (bits >> 23u) - 120u;
         // The bits of 2/pi after 32 zeros; three words of them hold the window.
         var a = 0u;
         var b = 0xa2f9836eu;
         var c = 0x4e441529u;
-        switch from >> 5u {
+        switch first >> 5u {
             case 0u: { }
             case 1u: { a = 0xa2f9836eu; b = 0x4e441529u; c = 0xfc2757d1u; }
             case 2u: { a = 0x4e441529u; b = 0xfc2757d1u; c = 0xf534ddc0u; }
             case 3u: { a = 0xfc2757d1u; b = 0xf534ddc0u; c = 0xdb629599u; }
             default: { a = 0xf534ddc0u; b = 0xdb629599u; c = 0x3c439041u; }
         }
-        let shift = from & 31u;
+        let shift = first & 31u;
         // A shift by 32 in two steps: by 31 - shift and one more.
         let high = (a << shift) | ((b >> 1u) >> (31u - shift));
         let low = (b << shift) | ((c >> 1u) >> (31u - shift));

@@ -79,7 +79,9 @@ impl From<LoadError> for CliError {
                 CliError::Failed(e.to_string())
             }
             LoadError::Model { .. } | LoadError::TooMany { .. } => CliError::Input(e.to_string()),
-            LoadError::Device { .. } | LoadError::EngineGone { .. } => CliError::Failed(e.to_string()),
+            LoadError::Device { .. } | LoadError::Panicked { .. } | LoadError::EngineGone { .. } => {
+                CliError::Failed(e.to_string())
+            }
         }
     }
 }

@@ -7,18 +7,23 @@ use crate::tensor::TenantId;
 use super::quota::Quotas;
 use super::{BufferId, HalError, Recording, Region};
 
+/// What all buffers together may take: as much as a large device has. The system grants more than the machine has, and
+/// ends the process when it is touched.
+const CAPACITY_BYTES: u64 = 64 << 30;
+
 /// Zeroed word buffers with their owners.
 #[derive(Debug)]
 pub(super) struct HostMemory {
     buffers: HashMap<BufferId, (TenantId, Vec<u32>)>,
     quotas: Quotas,
+    held: u64,
     made: u32,
 }
 
 impl HostMemory {
     /// No buffers yet; none may be larger than `buffer_bytes_max`.
     pub(super) fn new(buffer_bytes_max: u64) -> HostMemory {
-        HostMemory { buffers: HashMap::new(), quotas: Quotas::new(buffer_bytes_max), made: 0 }
+        HostMemory { buffers: HashMap::new(), quotas: Quotas::new(buffer_bytes_max), held: 0, made: 0 }
     }
 
     pub(super) fn limit(&mut self, tenant: TenantId, bytes_max: Option<u64>) {
@@ -27,11 +32,14 @@ impl HostMemory {
 
     pub(super) fn alloc(&mut self, tenant: TenantId, bytes: u64) -> Result<BufferId, HalError> {
         let asked = self.quotas.take(tenant, bytes)?;
-        let words = usize::try_from(asked / 4).ok().and_then(|n| bytemuck::allocation::try_zeroed_vec(n).ok());
+        let room = self.held.checked_add(asked).is_some_and(|held| held <= CAPACITY_BYTES);
+        let n = usize::try_from(asked / 4).ok().filter(|_| room);
+        let words = n.and_then(|n| bytemuck::allocation::try_zeroed_vec(n).ok());
         let Some(words) = words else {
             self.quotas.give_back(tenant, asked);
             return Err(HalError::OutOfMemory { tenant, asked });
         };
+        self.held += asked;
         self.made += 1;
         let id = BufferId(self.made);
         self.buffers.insert(id, (tenant, words));
@@ -40,7 +48,9 @@ impl HostMemory {
 
     pub(super) fn free(&mut self, buffer: BufferId) {
         if let Some((tenant, words)) = self.buffers.remove(&buffer) {
-            self.quotas.give_back(tenant, words.len() as u64 * 4);
+            let bytes = words.len() as u64 * 4;
+            self.held -= bytes;
+            self.quotas.give_back(tenant, bytes);
         }
     }
 
@@ -91,5 +101,25 @@ impl HostMemory {
 
     pub(super) fn made(&self) -> u64 {
         u64::from(self.made)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_that_no_machine_has_are_errors() {
+        let mut memory = HostMemory::new(u64::MAX / 8);
+        let tenant = TenantId(1);
+        for asked in [CAPACITY_BYTES + 4, 4_503_599_627_370_560] {
+            assert_eq!(memory.alloc(tenant, asked), Err(HalError::OutOfMemory { tenant, asked }));
+        }
+        let small = memory.alloc(tenant, 64).unwrap();
+        assert!(memory.alloc(tenant, CAPACITY_BYTES).is_err(), "what is held counts");
+        memory.free(small);
+        assert_eq!((memory.held, memory.alloc(tenant, 8).is_ok()), (0, true));
+        let mut limited = HostMemory::new(1 << 20);
+        assert!(matches!(limited.alloc(tenant, 1 << 40), Err(HalError::BufferTooLarge { .. })));
     }
 }

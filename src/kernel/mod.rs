@@ -22,6 +22,7 @@ mod gemm;
 mod grid_sample;
 mod gru_cell;
 pub mod harness;
+mod log_sum_exp;
 mod lstm_cell;
 mod norm;
 mod onehot;
@@ -56,6 +57,7 @@ pub use gather_nd::GatherNd;
 pub use gemm::{GEMM_BATCH_AXES_MAX, Gemm};
 pub use grid_sample::{GridSample, SampleMode, SamplePadding};
 pub use gru_cell::GruCell;
+pub use log_sum_exp::LogSumExp;
 pub use lstm_cell::LstmCell;
 pub use norm::Norm;
 pub use onehot::Onehot;
@@ -91,6 +93,8 @@ pub const KERNELS: &[KernelFile] = &[
     gather::FILE,
     gemm::FILE,
     grid_sample::FILE,
+    gru_cell::FILE,
+    lstm_cell::FILE,
     norm::FILE,
     onehot::FILE,
     pad::FILE,
@@ -101,6 +105,7 @@ pub const KERNELS: &[KernelFile] = &[
     resize::FILE,
     scatter::FILE,
     softmax::FILE,
+    top_k::FILE,
     trilu::FILE,
 ];
 
@@ -168,6 +173,11 @@ pub trait Operator: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`NoKernel`] when types, ranks or sizes are beyond the kernel.
     fn lower(&self, caps: &DeviceCaps, io: Io) -> Result<Vec<KernelLaunch>, NoKernel>;
+
+    /// True for sums of products, whose plain reference is too slow to be anybody's CPU function.
+    fn sums_products(&self) -> bool {
+        false
+    }
 
     /// The plainest loop that is right; sums in `f64`. Inputs are dense, in the operator's order.
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor>;

@@ -249,7 +249,8 @@ mod tests {
     #[test]
     fn the_edge_of_a_crop_is_inside() {
         // 0.2, 0.8 and 1.2 have no exact form: in 64 bits the fifth place would be 10.000000149, outside.
-        for (start, end, outside) in [(0.2, 1.2, vec![5]), (-0.2, 0.8, vec![0]), (0.0, 1.0, vec![]), (0.1, 0.8, vec![])] {
+        for (start, end, outside) in [(0.2, 1.2, vec![5]), (-0.2, 0.8, vec![0]), (0.0, 1.0, vec![]), (0.1, 0.8, vec![])]
+        {
             let axis = ResizeAxis::to_extent(0, 11, 6, Coordinates::TfCropAndResize { start, end });
             let linear = ResizeMode::Linear { antialias: false, exclude_outside: false };
             let found: Vec<usize> = (0..6).filter(|&p| axis.taps(linear, 11, p).is_none()).collect();

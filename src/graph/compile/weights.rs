@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::layout::{Home, Work};
+use super::layout::{Home, Work, words};
 use crate::graph::ir::{Graph, ValueId, ValueKind};
 use crate::hal::{BufferId, Device, HalError, Region};
 use crate::tensor::{HostTensor, TenantId};
@@ -144,10 +144,7 @@ fn tensor_of(graph: &Graph, id: ValueId) -> Arc<HostTensor> {
 
 fn words_of(graph: &Graph, id: ValueId) -> u64 {
     let value = graph.value(id);
-    match value.dtype.device_word() {
-        Some(_) => value.shape.iter().product::<usize>() as u64,
-        None => (value.shape.iter().product::<usize>() * value.dtype.size()).div_ceil(4) as u64,
-    }
+    words(&value.shape, value.dtype, value.wide)
 }
 
 /// The tensor's words; types that devices do not hold, and integers beyond 32 bits, lie there as raw bytes for the CPU.

@@ -77,6 +77,7 @@ pub fn proto(
     let mut graph = guarded(|| lower::graph(&typed, name, names)).map_err(fail)?;
     graph.bound = bound;
     fuse::all(&mut graph);
+    super::wide::mark(&mut graph);
     Ok(graph)
 }
 

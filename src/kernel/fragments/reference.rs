@@ -22,13 +22,15 @@ pub fn function(name: &str) -> Function {
         "exp_m1" => |a| float(f(a, 0).exp_m1()),
         "ln_1p" => |a| float(f(a, 0).ln_1p()),
         "round_half_even" => |a| float(f(a, 0).round_ties_even()),
-        "sign_f32" => |a| float(if f(a, 0) > 0.0 {
-            1.0
-        } else if f(a, 0) < 0.0 {
-            -1.0
-        } else {
-            f(a, 0)
-        }),
+        "sign_f32" => |a| {
+            float(if f(a, 0) > 0.0 {
+                1.0
+            } else if f(a, 0) < 0.0 {
+                -1.0
+            } else {
+                f(a, 0)
+            })
+        },
         "relu" => |a| float(if f(a, 0) < 0.0 { 0.0 } else { f(a, 0) }),
         "sigmoid" => |a| float(1.0 / (1.0 + (-f(a, 0)).exp())),
         "silu" => |a| float(f(a, 0) / (1.0 + (-f(a, 0)).exp())),
@@ -41,7 +43,7 @@ pub fn function(name: &str) -> Function {
         "gelu_tanh" => |a| {
             let inner = (2.0 / std::f64::consts::PI).sqrt() * (f(a, 0) + 0.044715 * f(a, 0).powi(3));
             float(0.5 * f(a, 0) * (1.0 + inner.tanh()))
-        }
+        },
         "sin_f32" => |a| float(f(a, 0).sin()),
         "cos_f32" => |a| float(f(a, 0).cos()),
         "tan_f32" => |a| float(f(a, 0).tan()),
@@ -72,7 +74,7 @@ pub fn function(name: &str) -> Function {
         "mod_f32" => |a| {
             let r = f(a, 0) % f(a, 1);
             float(if r != 0.0 && (r < 0.0) != (f(a, 1) < 0.0) { r + f(a, 1) } else { r })
-        }
+        },
         "less_f32" => |a| truth(f(a, 0) < f(a, 1)),
         "less_equal_f32" => |a| truth(f(a, 0) <= f(a, 1)),
         "greater_f32" => |a| truth(f(a, 0) > f(a, 1)),
@@ -97,7 +99,7 @@ pub fn function(name: &str) -> Function {
             let (d, q) = (divisor(i(a, 1)), i(a, 0).wrapping_div(divisor(i(a, 1))));
             let down = i(a, 0).wrapping_rem(d) != 0 && (i(a, 0) < 0) != (d < 0);
             int(q - i32::from(down))
-        }
+        },
         "and_i32" => |a| a[0] & a[1],
         "or_i32" => |a| a[0] | a[1],
         "xor_i32" => |a| a[0] ^ a[1],
@@ -109,19 +111,15 @@ pub fn function(name: &str) -> Function {
             let d = divisor(i(a, 1));
             let r = i(a, 0).wrapping_rem(d);
             int(if r != 0 && (r < 0) != (d < 0) { r.wrapping_add(d) } else { r })
-        }
+        },
         "max_i32" => |a| int(i(a, 0).max(i(a, 1))),
         "min_i32" => |a| int(i(a, 0).min(i(a, 1))),
         "neg_i32" => |a| int(i(a, 0).wrapping_neg()),
         "abs_i32" => |a| int(i(a, 0).wrapping_abs()),
         "sign_i32" => |a| int(i(a, 0).signum()),
         "select_f32" | "select_i32" => |a| {
-            if a[0] != 0 {
-                a[1]
-            } else {
-                a[2]
-            }
-        }
+            if a[0] != 0 { a[1] } else { a[2] }
+        },
         "i32_to_f32" => |a| (i(a, 0) as f32).to_bits(),
         "u32_to_f32" => |a| (a[0] as f32).to_bits(),
         "f32_to_i32" => |a| int(f32::from_bits(a[0]) as i32),
