@@ -1,18 +1,21 @@
-// softmax.wgsl: softmax and log-softmax over any set of axes
-//   y[r, i] = exp(x[r, i] - m) / sum over j of exp(x[r, j] - m),   m = max over j of x[r, j]
-//   y[r, i] = x[r, i] - m - ln(sum over j of exp(x[r, j] - m))     where LOG is set
+// softmax.wgsl: softmax, its logarithm, and the logarithm of a sum of exponentials, over any set of axes
+//   y[r, i] = exp(x[r, i] - m) / sum over j of exp(x[r, j] - m),   m = max over j of x[r, j]   (KIND 0)
+//   y[r, i] = x[r, i] - m - ln(sum over j of exp(x[r, j] - m))                                 (KIND 1)
+//   y[r]    = m + ln(sum over j of exp(x[r, j] - m))                                           (KIND 2)
 // x      any strides: rows over `outer`, elements over `inner`   weights where IN_WEIGHTS is set, else arena, read
-// y      any strides over both                                   arena, write; may be x itself
+// y      any strides over both (KIND 2: over `outer`)            arena, write; may be x itself (KIND 2: must not)
 // tile   LANES / GROUP rows; GROUP lanes share a row; any number of workers; rows >= 1, n >= 1
 // consts LANES (workgroup size), GROUP (lanes of a row, a power of two that divides LANES), OUTER, INNER (axes in use,
-//        the last ones), IN_WEIGHTS, LOG. NaN, +inf and a row of -inf give NaN as IEEE arithmetic does.
-// checks src/kernel/softmax.rs::reference, relative error <= 1e-5 (softmax), absolute 1e-5 (log-softmax)
+//        the last ones), IN_WEIGHTS, KIND. NaN, +inf and a row of -inf give NaN as IEEE arithmetic does, but for
+//        KIND 2: there an infinite m is the result.
+// checks src/kernel/softmax.rs::reference, relative error <= 1e-5 (softmax), absolute 1e-5 (log-softmax);
+//        src/kernel/log_sum_exp.rs::reference, relative error <= 1e-5, absolute where the result is below one
 const LANES: u32 = 64u;
 const GROUP: u32 = 8u;
 const OUTER: u32 = 1u;
 const INNER: u32 = 1u;
 const IN_WEIGHTS: u32 = 0u;
-const LOG: u32 = 0u;
+const KIND: u32 = 0u;
 
 struct SoftmaxOp {
     rows: u32,
@@ -209,13 +212,21 @@ fn softmax_tile(op: SoftmaxOp, tile: u32, lane: u32) {
         var less = log(sum);
         // Drivers differ in log(NaN).
         less = select(less, sum, (bitcast<u32>(sum) & 0x7fffffffu) > 0x7f800000u);
-        for (var i = part; i < op.n; i += GROUP) {
-            let v = fetch(op, x, i) - top;
-            let at = y + along(i, op.inner, op.y_inner);
-            if (LOG == 1u) {
-                arena[at] = v - less;
-            } else {
-                arena[at] = exponential(v) * scale;
+        if (KIND == 2u) {
+            if (part == 0u) {
+                // With an infinite maximum the differences are no numbers.
+                let infinite = (bitcast<u32>(top) & 0x7fffffffu) == 0x7f800000u;
+                arena[y] = select(top + less, top, infinite);
+            }
+        } else {
+            for (var i = part; i < op.n; i += GROUP) {
+                let v = fetch(op, x, i) - top;
+                let at = y + along(i, op.inner, op.y_inner);
+                if (KIND == 1u) {
+                    arena[at] = v - less;
+                } else {
+                    arena[at] = exponential(v) * scale;
+                }
             }
         }
     }

@@ -6,7 +6,8 @@ mod common;
 use cotenant::hal::{Device, DeviceCaps, DeviceKind};
 use cotenant::kernel::harness::{Placement, run};
 use cotenant::kernel::{
-    ArgReduce, CumulativeSum, Extremum, Io, KernelLaunch, NoKernel, Norm, Operand, Operator, Reduce, Reducer, Softmax,
+    ArgReduce, CumulativeSum, Extremum, Io, KernelLaunch, LogSumExp, NoKernel, Norm, Operand, Operator, Reduce,
+    Reducer, Softmax,
 };
 use cotenant::tensor::{DType, HostTensor, View};
 
@@ -355,6 +356,26 @@ fn softmax_of_large_values_does_not_overflow() {
         check_values(&mut devices, &Softmax { shape: vec![600 / n, n], axes: vec![1], log: false }, &values, 1e-5);
         check_values(&mut devices, &Softmax { shape: vec![600 / n, n], axes: vec![1], log: true }, &values, 1e-6);
     }
+}
+
+#[test]
+fn sums_of_exponentials_have_logarithms_whatever_the_values() {
+    let mut devices = common::devices();
+    for (shape, axes) in SHAPES {
+        check(&mut devices, &LogSumExp { shape: shape.to_vec(), axes: axes.to_vec() }, &[shape], DType::F32, 1e-5);
+    }
+    let values: Vec<f32> = (0..600).map(|i| (i * 7 % 40) as f32 * 50.0 - 1000.0).collect();
+    for n in [20, 600] {
+        let operator = LogSumExp { shape: vec![600 / n, n], axes: vec![1] };
+        check_values(&mut devices, &operator, &HostTensor::from_f32(&[600 / n, n], &values), 1e-6);
+    }
+    // Infinite maxima, a NaN among numbers, nothing but minus infinity.
+    let (inf, nan) = (f32::INFINITY, f32::NAN);
+    let rows = [[inf, 0.0, -inf, 1.0], [nan, 3.0, inf, 1.0], [-inf, -inf, -inf, -inf], [-inf, 5.0, -inf, 5.0]];
+    let operator = LogSumExp { shape: vec![4, 4], axes: vec![1] };
+    check_values(&mut devices, &operator, &HostTensor::from_f32(&[4, 4], rows.as_flattened()), 1e-6);
+    let found = operator.reference(&[HostTensor::from_f32(&[4, 4], rows.as_flattened())])[0].to_f32();
+    assert!(found[0] == inf && found[1].is_nan() && found[2] == -inf && (found[3] - 5.693_147_2).abs() < 1e-6);
 }
 
 #[test]

@@ -1,5 +1,12 @@
 //! The shader files themselves: all parse, declare the parameters that the host writes, and translate to the language
-//! of every graphics interface once composed.
+//! of every graphics interface once composed: with the constants of the file, and with those that the networks of the
+//! zoo and a sample of every operator ask for on hardware and software devices.
+
+#[path = "shaders_sample/mod.rs"]
+mod sample;
+
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use cotenant::hal::wgpu::compose::{compose, declared_parameters, validate};
 use cotenant::hal::{Chain, ChainArg, ChainStep, Fragment, KernelSpec};
@@ -79,26 +86,68 @@ fn parameters_are_laid_out_alike_on_host_and_device() {
 }
 
 #[test]
-fn composed_kernels_translate_for_vulkan_metal_and_direct_x() {
+fn every_file_is_listed() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let entries = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    let files: HashSet<String> = entries
+        .filter(|path| path.extension().is_some_and(|e| e == "wgsl"))
+        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(files, KERNELS.iter().map(|k| k.name.to_string()).collect());
+}
+
+/// Composes a kernel and writes it in every language.
+fn translate(spec: &KernelSpec) {
+    let label = spec.label();
+    let module = compose(spec).unwrap_or_else(|e| panic!("{label}: {e}"));
+    let info = validate(&module).unwrap_or_else(|e| panic!("{label}: {e}"));
+    let words = spv::write_vec(&module, &info, &spv::Options::default(), None);
+    assert!(!words.unwrap_or_else(|e| panic!("{label}: SPIR-V: {e}")).is_empty());
+    // Bindings are assigned by wgpu from its layouts; here it is only the language that is tried.
+    let options = msl::Options { fake_missing_bindings: true, lang_version: (2, 4), ..msl::Options::default() };
+    let text = msl::write_string(&module, &info, &options, &msl::PipelineOptions::default());
+    assert!(text.unwrap_or_else(|e| panic!("{label}: Metal: {e}")).0.contains("kernel void"));
+    let mut text = String::new();
+    let options = hlsl::Options {
+        fake_missing_bindings: true,
+        immediates_target: Some(hlsl::BindTarget::default()),
+        ..hlsl::Options::default()
+    };
+    let pipeline = hlsl::PipelineOptions::default();
+    let written = hlsl::Writer::new(&mut text, &options, &pipeline).write(&module, &info, None);
+    written.unwrap_or_else(|e| panic!("{label}: HLSL: {e}"));
+    assert!(text.contains("numthreads"), "{label}");
+}
+
+#[test]
+fn kernels_as_their_files_stand_translate() {
     for spec in KERNELS.iter().flat_map(variants).chain(fragments::ALL.iter().map(alone)) {
-        let label = spec.label();
-        let module = compose(&spec).unwrap_or_else(|e| panic!("{label}: {e}"));
-        let info = validate(&module).unwrap_or_else(|e| panic!("{label}: {e}"));
-        let words = spv::write_vec(&module, &info, &spv::Options::default(), None);
-        assert!(!words.unwrap_or_else(|e| panic!("{label}: SPIR-V: {e}")).is_empty());
-        // Bindings are assigned by wgpu from its layouts; here it is only the language that is tried.
-        let options = msl::Options { fake_missing_bindings: true, lang_version: (2, 4), ..msl::Options::default() };
-        let text = msl::write_string(&module, &info, &options, &msl::PipelineOptions::default());
-        assert!(text.unwrap_or_else(|e| panic!("{label}: Metal: {e}")).0.contains("kernel void"));
-        let mut text = String::new();
-        let options = hlsl::Options {
-            fake_missing_bindings: true,
-            immediates_target: Some(hlsl::BindTarget::default()),
-            ..hlsl::Options::default()
-        };
-        let pipeline = hlsl::PipelineOptions::default();
-        let written = hlsl::Writer::new(&mut text, &options, &pipeline).write(&module, &info, None);
-        written.unwrap_or_else(|e| panic!("{label}: HLSL: {e}"));
-        assert!(text.contains("numthreads"), "{label}");
+        translate(&spec);
     }
+}
+
+#[test]
+fn kernels_as_models_and_operators_configure_them_translate() {
+    let mut specs: HashSet<Arc<KernelSpec>> = HashSet::new();
+    for caps in sample::devices() {
+        let before = specs.len();
+        specs.extend(sample::of_operators(&caps));
+        let operators = specs.len();
+        specs.extend(sample::of_zoo(&caps));
+        let (operators, zoo) = (operators - before, specs.len() - operators);
+        println!("{}: {operators} configurations of operators, {zoo} more of networks", caps.name);
+    }
+    let used: HashSet<&str> = specs.iter().map(|s| s.name).collect();
+    // The two kernels that measure a device are no operators'.
+    let unused: Vec<&str> = KERNELS.iter().map(|k| k.name).filter(|name| !used.contains(name)).collect();
+    assert_eq!(unused, ["copy_rate", "fma_rate"]);
+    println!("{} kernels translated to SPIR-V, Metal and HLSL", specs.len());
+    // Each core takes its share: translation is most of the time.
+    let specs: Vec<Arc<KernelSpec>> = specs.into_iter().collect();
+    let share = specs.len().div_ceil(std::thread::available_parallelism().map_or(1, usize::from));
+    std::thread::scope(|threads| {
+        for part in specs.chunks(share.max(1)) {
+            threads.spawn(move || part.iter().for_each(|spec| translate(spec)));
+        }
+    });
 }

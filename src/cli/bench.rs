@@ -53,13 +53,15 @@ pub struct Bench {
     device: DeviceInfo,
     share: f64,
     cpu_nodes: usize,
-    output_sha256: String,
+    /// The device computes: without that, times are those of the engine alone and there are no rates.
+    computes: bool,
+    output_sha256: Option<String>,
     runs: usize,
     median_ms: f64,
     min_ms: f64,
     launches: usize,
     gflop: f64,
-    gflops: f64,
+    gflops: Option<f64>,
     device_peak_gflops: Option<f64>,
     device_sustained_gflops: Option<f64>,
     device_copy_gbs: Option<f64>,
@@ -83,6 +85,7 @@ pub fn run(args: &Args) -> Result<Bench, CliError> {
         true => Some(Yardstick::new(&args.device.device, clock)?),
         false => None,
     };
+    let computes = device.caps().computes();
     let engine = Engine::builder().start_on(device)?;
     let spec = TenantSpec { share, ..TenantSpec::new(&args.model, "") };
     let tenant = engine.load_graph(spec, Arc::new(graph), &mut |_| {})?;
@@ -116,13 +119,14 @@ pub fn run(args: &Args) -> Result<Bench, CliError> {
         device: engine.device_info(),
         share: args.share,
         cpu_nodes: recording.cpu_nodes(),
-        output_sha256: output_sha256(&first),
+        computes,
+        output_sha256: computes.then(|| output_sha256(&first)),
         runs: args.runs,
         median_ms,
         min_ms: times.first().copied().map_or(0.0, Nanos::as_ms),
         launches: recording.launches(),
         gflop,
-        gflops: if median_ms > 0.0 { gflop / (median_ms / 1e3) } else { 0.0 },
+        gflops: (computes && median_ms > 0.0).then(|| gflop / (median_ms / 1e3)),
         device_peak_gflops: rates.map(|r| r.fma_gflops),
         device_sustained_gflops: yardstick.map(|yardstick| yardstick.meter.sustained_gflops()),
         device_copy_gbs: rates.map(|r| r.copy_gbs),
@@ -189,11 +193,14 @@ impl Report for Bench {
         row("launches", self.launches.to_string());
         row("CPU nodes", self.cpu_nodes.to_string());
         row("arithmetic", format!("{:.4} GFLOP", self.gflop));
-        row("rate", format!("{} GFLOP/s", number(Some(self.gflops))));
+        row("rate", format!("{} GFLOP/s", number(self.gflops)));
         row("device, multiply-adds", format!("{} GFLOP/s", number(self.device_peak_gflops)));
         row("device, median of the call", format!("{} GFLOP/s", number(self.device_sustained_gflops)));
         row("device, copies", format!("{} GB/s", number(self.device_copy_gbs)));
         table.print(out)?;
-        writeln!(out, "\nfirst output  sha256 {}", self.output_sha256)
+        match &self.output_sha256 {
+            Some(sha256) => writeln!(out, "\nfirst output  sha256 {sha256}"),
+            None => writeln!(out, "\nthis device computes nothing: the times are those of the engine alone"),
+        }
     }
 }

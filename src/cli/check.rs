@@ -143,7 +143,9 @@ fn check_set(case: &Case, set: &Set, engine: &Engine, row: &mut Row) -> Result<(
     for ((port, got), reference) in graph.output_ports().iter().zip(&outputs).zip(&set.outputs) {
         match distance(got, reference) {
             Ok(d) => {
-                if d.relative > row.limit {
+                if let Some(apart) = d.apart {
+                    wrong.push(format!("output {:?} is {apart}", port.name));
+                } else if d.relative > row.limit {
                     wrong.push(format!(
                         "output {:?} is off by {:.3e}, allowed is {:.1e}",
                         port.name, d.relative, row.limit
@@ -180,11 +182,16 @@ impl Row {
     /// One word for tables: the worst error, or what happened instead.
     fn outcome(&self) -> String {
         match (self.pass, self.worst()) {
-            (true, worst) => number(worst),
-            (false, Some(worst)) => format!("{} FAIL", number(Some(worst))),
+            (true, worst) => worst.map_or(number(None), error),
+            (false, Some(worst)) => format!("{} FAIL", error(worst)),
             (false, None) => "error".into(),
         }
     }
+}
+
+/// An error as tables show it; the largest number there is stands for one that has no size.
+fn error(value: f64) -> String {
+    if value == f64::MAX { "no number".into() } else { number(Some(value)) }
 }
 
 impl Report for Checked {
@@ -221,8 +228,7 @@ impl Report for Checked {
                     table.row(head.iter().chain(&none).chain(&tail).cloned());
                 }
                 for o in &row.outputs {
-                    let cells =
-                        [o.name.clone(), show_shape(&o.shape), number(Some(o.max_abs_err)), number(Some(o.rel_err))];
+                    let cells = [o.name.clone(), show_shape(&o.shape), error(o.max_abs_err), error(o.rel_err)];
                     table.row(head.iter().chain(&cells).chain(&tail).cloned());
                 }
             }

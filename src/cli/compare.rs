@@ -3,12 +3,15 @@
 use crate::tensor::{HostTensor, show_shape};
 
 /// The distance of an output from its reference.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Distance {
-    /// Largest absolute difference; infinite where one of the two is no number and the other is.
+    /// Largest absolute difference. JSON has no infinity: where one of the two is no finite number and the other is
+    /// something else, it is the largest number there is.
     pub max_abs: f64,
     /// That, over the reference's largest magnitude, at least 0.01.
     pub relative: f64,
+    /// The first element where one of the two is no finite number and the other is something else, in words.
+    pub apart: Option<String>,
 }
 
 /// The distance of `got` from `reference`.
@@ -18,10 +21,34 @@ pub struct Distance {
 pub fn distance(got: &HostTensor, reference: &HostTensor) -> Result<Distance, String> {
     same_shape(got, reference)?;
     same_type(got, reference)?;
+    let shape = got.shape().to_vec();
     let (got, reference) = (got.to_f64(), reference.to_f64());
     let largest = reference.iter().filter(|v| v.is_finite()).fold(0.01f64, |m, v| m.max(v.abs()));
-    let max_abs = got.iter().zip(&reference).map(|(g, r)| apart(*g, *r)).fold(0.0, f64::max);
-    Ok(Distance { max_abs, relative: max_abs / largest })
+    let pairs = || got.iter().copied().zip(reference.iter().copied());
+    if let Some((at, (g, r))) = pairs().enumerate().find(|(_, (g, r))| apart(*g, *r).is_infinite()) {
+        let apart = Some(format!("{} where the reference is {} at {}", show(g), show(r), place(at, &shape)));
+        return Ok(Distance { max_abs: f64::MAX, relative: f64::MAX, apart });
+    }
+    let max_abs = pairs().map(|(g, r)| apart(g, r)).fold(0.0, f64::max);
+    Ok(Distance { max_abs, relative: max_abs / largest, apart: None })
+}
+
+/// A number as people write it.
+fn show(value: f64) -> String {
+    match value {
+        v if v.is_nan() => "NaN".into(),
+        v if v.is_infinite() => (if v > 0.0 { "+infinity" } else { "-infinity" }).into(),
+        v => v.to_string(),
+    }
+}
+
+/// The coordinates of element `at`: `[0, 2, 5]`.
+fn place(at: usize, shape: &[usize]) -> String {
+    let (mut rest, mut coordinates) = (at, vec![0; shape.len()]);
+    for (c, &dim) in coordinates.iter_mut().zip(shape).rev() {
+        (*c, rest) = (rest % dim, rest / dim);
+    }
+    format!("{coordinates:?}")
 }
 
 /// True where every element is within `atol + rtol * |reference|`, and NaN where the reference is.
@@ -84,7 +111,13 @@ mod tests {
     fn a_number_that_is_none_never_passes() {
         let nan = f32::NAN;
         assert_eq!(distance(&tensor(&[nan]), &tensor(&[nan])).unwrap().max_abs, 0.0);
-        assert_eq!(distance(&tensor(&[nan]), &tensor(&[1.0])).unwrap().relative, f64::INFINITY);
+        let wide = |values: &[f32]| HostTensor::from_f32(&[2, 3], values);
+        let one = wide(&[1.0; 6]);
+        let d = distance(&wide(&[1.0, 1.0, 1.0, 1.0, 1.0, nan]), &one).unwrap();
+        assert_eq!((d.max_abs, d.relative), (f64::MAX, f64::MAX));
+        assert_eq!(d.apart.as_deref(), Some("NaN where the reference is 1 at [1, 2]"));
+        let d = distance(&one, &wide(&[1.0, f32::NEG_INFINITY, 1.0, 1.0, 1.0, 1.0])).unwrap();
+        assert_eq!(d.apart.as_deref(), Some("1 where the reference is -infinity at [0, 1]"));
         assert_eq!(distance(&tensor(&[f32::INFINITY]), &tensor(&[f32::INFINITY])).unwrap().max_abs, 0.0);
         assert!(close(&tensor(&[1.0]), &tensor(&[f32::INFINITY]), 1e-3, 1e-7).is_err());
         assert!(close(&tensor(&[nan]), &tensor(&[1.0]), 1e-3, 1e-7).is_err());

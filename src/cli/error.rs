@@ -89,7 +89,7 @@ impl From<LoadError> for CliError {
             },
             LoadError::TooMany { .. } => CliError::Input(e.to_string()),
             LoadError::Device { ref source, .. } => of_device(source, e.to_string()),
-            LoadError::EngineGone { .. } => CliError::Failed(e.to_string()),
+            LoadError::Panicked { .. } | LoadError::EngineGone { .. } => CliError::Failed(e.to_string()),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use super::TenantSpec;
 use super::command::{Command, LoadReply};
 use crate::graph::Compiled;
-use crate::hal::{Clock, Compiler, HalError};
+use crate::hal::{Clock, Compiler, HalError, caught};
 use crate::tensor::{HostTensor, Nanos, TenantId};
 
 /// A model whose memory is on the device and whose kernels may not be.
@@ -51,7 +51,8 @@ pub(super) fn work(jobs: &Receiver<CompileJob>, done: &SyncSender<Command>, cloc
         let mut note = |done: usize, total: usize, kernel: &str| {
             Loading::note(pipelines, reply, clock.now(), (done, total, kernel));
         };
-        let result: Result<(), HalError> = compiler.compile(&compiled.recording, &mut note);
+        let result: Result<(), HalError> = caught(|| compiler.compile(&compiled.recording, &mut note))
+            .unwrap_or_else(|reason| Err(HalError::Kernel { kernel: "compiler".into(), reason }));
         if done.send(Command::Compiled(Box::new(loading), result)).is_err() {
             return;
         }

@@ -43,6 +43,14 @@ pub enum LoadError {
         /// Why.
         source: HalError,
     },
+    /// Something panicked while it was loaded. Other tenants did not notice.
+    #[error("tenant {tenant:?}: loading it panicked, which is a defect of this program: {message}")]
+    Panicked {
+        /// The tenant's name.
+        tenant: String,
+        /// What the panic said.
+        message: String,
+    },
     /// There are too many tenants.
     #[error("tenant {tenant:?}: the engine has {tenants_max} tenants already, which is the most it takes")]
     TooMany {

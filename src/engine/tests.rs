@@ -48,7 +48,12 @@ fn chain_of(operators: &str, host: Arc<dyn HostFn>) -> Compile {
         };
         let weights = alloc(device, 4)?;
         let arena = alloc(device, arena_bytes).inspect_err(|_| device.free(weights))?;
-        let tensor = |at: usize| TensorRef { buffer: arena, view: View::contiguous(at * 8, &[4]), dtype: DType::F32 };
+        let tensor = |at: usize| TensorRef {
+            buffer: arena,
+            view: View::contiguous(at * 8, &[4]),
+            dtype: DType::F32,
+            wide: false,
+        };
         let kernel = KernelSpec { name: "add_one", source: "", consts: vec![], lanes: 8, chain: None };
         let launch =
             Launch { kernel: Arc::new(kernel), params: vec![], tiles: 4, workers: 4, tile_iterations: 1, weights };
@@ -437,12 +442,39 @@ fn outputs_that_change_while_others_run_are_found() {
     assert!(wrong.iter().zip(&right).any(|(w, r)| w.2 != r.2), "the hash is of outputs among others");
 }
 
-/// A device that is lost after some submissions, or gives wrong outputs after some.
+#[test]
+fn a_panic_while_a_model_is_loaded_ends_that_load_alone() {
+    struct Broken;
+    impl Compiler for Broken {
+        fn compile(&self, recording: &Recording, _progress: InstallProgress) -> Result<(), HalError> {
+            assert!(recording.operations.len() < 5, "a compiler's panic");
+            Ok(())
+        }
+    }
+    let device = Fragile { compiler: Some(Arc::new(Broken)), installs_panic_from: 4, ..Fragile::new() };
+    let engine = Engine::builder().start_on(Box::new(device)).unwrap();
+    let first = load(&engine, "first", "LL");
+    let fails = |compile: Compile, words: &str| {
+        let error = engine.install(spec("late"), compile, Vec::new(), &mut |_| {}).map(drop).unwrap_err().to_string();
+        assert!(error.contains("\"late\"") && error.contains(words), "{error}");
+        drop(first.infer(x(0.0)).unwrap().wait().unwrap());
+        assert_eq!(engine.stats().unwrap().tenants.len(), 1, "nothing is left of it");
+    };
+    fails(Box::new(|_, _| panic!("sizes overflowed")), "sizes overflowed");
+    fails(chain("LLLLL"), "a compiler's panic");
+    fails(chain("LLLL"), "an install's panic");
+    fails(chain("LLLL"), "an install's panic");
+    assert!(engine.install(spec("last"), chain("LLL"), Vec::new(), &mut |_| {}).is_ok());
+}
+
+/// A device that is lost after some submissions, gives wrong outputs after some, or panics while it installs recordings of
+/// so many operators.
 struct Fragile {
     inner: Box<dyn Device>,
     submissions_left: u32,
     corrupt_after: u32,
     compiler: Option<Arc<dyn Compiler>>,
+    installs_panic_from: usize,
 }
 
 impl Fragile {
@@ -452,6 +484,7 @@ impl Fragile {
             submissions_left: u32::MAX,
             corrupt_after: u32::MAX,
             compiler: None,
+            installs_panic_from: usize::MAX,
         }
     }
 }
@@ -482,6 +515,7 @@ impl Device for Fragile {
         self.compiler.clone()
     }
     fn install(&mut self, recording: Arc<Recording>, progress: InstallProgress) -> Result<RecordingId, HalError> {
+        assert!(recording.operations.len() < self.installs_panic_from, "an install's panic");
         self.inner.install(recording, progress)
     }
     fn uninstall(&mut self, recording: RecordingId) {

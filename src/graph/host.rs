@@ -1,5 +1,7 @@
-//! What a node computes, as the model's own operators on the CPU: one tract operator, or several after fusion. It is the
-//! oracle of lowering, and how a CPU node runs.
+//! What a node computes, as functions on the CPU: one, or several after fusion. It is how a CPU node and the reference
+//! device run. An operator with a kernel is that kernel's plain reference ([`super::plain`]), a sum of products the
+//! library's, which is as right and much faster; what has no kernel is the library's operator, but for those that it
+//! computes in 32 bits ([`super::integers`]).
 
 use std::sync::Arc;
 
@@ -23,11 +25,20 @@ pub enum Source {
     Constant(Arc<Tensor>),
 }
 
+/// What a step computes with.
+#[derive(Clone, Debug)]
+pub enum Function {
+    /// The model's operator as the library computes it.
+    Library(Box<dyn TypedOp>),
+    /// A function of ours.
+    Own(Arc<dyn HostFn>),
+}
+
 /// One operator of the model.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// The operator.
-    pub op: Box<dyn TypedOp>,
+    /// The function.
+    pub function: Function,
     /// Its arguments, with the types that it declares for them.
     pub inputs: Vec<(Source, DatumType)>,
 }
@@ -42,10 +53,10 @@ pub struct HostProgram {
 }
 
 impl HostProgram {
-    /// One operator; `inputs` are its arguments.
-    pub fn single(op: Box<dyn TypedOp>, inputs: Vec<(Source, DatumType)>, n_outputs: usize) -> HostProgram {
+    /// One function; `inputs` are its arguments.
+    pub fn single(function: Function, inputs: Vec<(Source, DatumType)>, n_outputs: usize) -> HostProgram {
         let outputs = (0..n_outputs).map(|k| Source::Step(0, k)).collect();
-        HostProgram { steps: vec![Step { op, inputs }], outputs }
+        HostProgram { steps: vec![Step { function, inputs }], outputs }
     }
 
     /// The program that answers its input `k`, or a constant.
@@ -67,7 +78,7 @@ impl HostProgram {
         let mut steps = self.steps.clone();
         for step in &next.steps {
             let inputs = step.inputs.iter().map(|(s, dt)| (moved(s), *dt)).collect();
-            steps.push(Step { op: step.op.clone(), inputs });
+            steps.push(Step { function: step.function.clone(), inputs });
         }
         HostProgram { steps, outputs: next.outputs.iter().map(moved).collect() }
     }
@@ -84,15 +95,12 @@ impl HostProgram {
             let mut arguments = tvec!();
             for (source, declared) in &step.inputs {
                 let value = pick(source, &results);
-                // Shape arithmetic is 64-bit integers on our side and symbolic dimensions on tract's.
-                let value = if value.datum_type() == *declared {
-                    value
-                } else {
-                    value.cast_to_dt(*declared)?.into_owned().into_tvalue()
-                };
-                arguments.push(value);
+                arguments.push(typed(value, *declared)?);
             }
-            results.push(evaluate(step.op.as_ref(), arguments)?);
+            results.push(match &step.function {
+                Function::Library(op) => evaluate(op.as_ref(), arguments)?,
+                Function::Own(function) => evaluate_own(function.as_ref(), &arguments)?,
+            });
         }
         self.outputs.iter().map(|s| from_tract(&pick(s, &results))).collect()
     }
@@ -105,6 +113,26 @@ pub enum Wire {
     Input(usize),
     /// By an output of the first.
     Output(usize),
+}
+
+/// The value as the type that an operator declares.
+fn typed(value: TValue, declared: DatumType) -> TractResult<TValue> {
+    if value.datum_type() == declared {
+        return Ok(value);
+    }
+    // Shape arithmetic is 64-bit integers on our side and symbolic dimensions on tract's, which would cast by way of 32.
+    if declared == DatumType::TDim {
+        let integers = value.cast_to_dt(DatumType::I64)?;
+        let dims: Vec<TDim> = from_tract(&integers)?.to_i64().into_iter().map(TDim::from).collect();
+        return Ok(tensor1(&dims).into_shape(value.shape())?.into_tvalue());
+    }
+    Ok(value.cast_to_dt(declared)?.into_owned().into_tvalue())
+}
+
+fn evaluate_own(function: &dyn HostFn, arguments: &[TValue]) -> TractResult<TVec<TValue>> {
+    let arguments = arguments.iter().map(|v| from_tract(v)).collect::<TractResult<Vec<HostTensor>>>()?;
+    let results = function.eval(&arguments).map_err(TractError::msg)?;
+    results.iter().map(|t| Ok(to_tract(t)?.into_tvalue())).collect()
 }
 
 /// One operator, in the precision that its result needs.

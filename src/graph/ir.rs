@@ -34,6 +34,8 @@ pub struct Value {
     pub shape: Vec<usize>,
     /// Its origin.
     pub kind: ValueKind,
+    /// A 64-bit integer that only CPU functions touch: it keeps its 64 bits.
+    pub wide: bool,
 }
 
 /// A tensor as a node sees it: a value behind a chain of views.

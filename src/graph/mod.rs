@@ -8,10 +8,13 @@ mod error;
 mod fuse;
 pub mod host;
 pub mod import;
+mod integers;
 mod ir;
 mod load;
+mod plain;
 mod quiet;
 pub mod view;
+mod wide;
 pub mod zoo;
 
 pub use compile::{Compiled, MemoryUse, compile};

@@ -4,8 +4,10 @@
 //! outside of [`caught`] to the hook that was there before.
 
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::panic::{set_hook, take_hook};
 use std::sync::Once;
+
+use crate::hal;
 
 thread_local! {
     /// How many calls of [`caught`] this thread is inside of.
@@ -28,13 +30,9 @@ pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
         }));
     });
     INSIDE.set(INSIDE.get() + 1);
-    let result = catch_unwind(AssertUnwindSafe(work));
+    let result = hal::caught(work);
     INSIDE.set(INSIDE.get() - 1);
-    result.map_err(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-        text.lines().next().unwrap_or_default().into()
-    })
+    result.map_err(|text| text.lines().next().unwrap_or_default().into())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::tensor::HostTensor;
 
-use super::{HalError, Operation, Region, TensorRef};
+use super::{HalError, Operation, Region, TensorRef, caught};
 
 /// A function of host tensors: what an operator computes.
 pub trait HostFn: Send + Sync + fmt::Debug {
@@ -24,9 +24,9 @@ pub fn eval(operation: &Operation, inputs: &[HostTensor]) -> Result<Vec<HostTens
     let failed = |reason: String| HalError::Host { operator: operation.name.clone(), reason };
     // The function may come from a library that panics on values it does not expect: that ends this tenant's request,
     // not the process.
-    let call = std::panic::AssertUnwindSafe(|| operation.host.eval(inputs));
-    let outputs =
-        std::panic::catch_unwind(call).map_err(|_| failed("its function panicked".into()))?.map_err(&failed)?;
+    let outputs = caught(|| operation.host.eval(inputs))
+        .map_err(|text| failed(format!("its function panicked: {text}")))?
+        .map_err(&failed)?;
     if outputs.len() != operation.outputs.len() {
         return Err(failed(format!("{} outputs were declared, {} computed", operation.outputs.len(), outputs.len())));
     }
@@ -46,9 +46,9 @@ pub fn eval(operation: &Operation, inputs: &[HostTensor]) -> Result<Vec<HostTens
 
 /// The words of its buffer that a tensor lies in: first, and one past the last.
 pub fn extent(tensor: &TensorRef) -> (usize, usize) {
-    match tensor.dtype.device_word() {
-        Some(_) => tensor.view.extent(),
-        None => (tensor.view.offset, tensor.view.offset + packed_words(tensor)),
+    match tensor.is_packed() {
+        false => tensor.view.extent(),
+        true => (tensor.view.offset, tensor.view.offset + packed_words(tensor)),
     }
 }
 
@@ -60,19 +60,20 @@ pub fn region(tensor: &TensorRef) -> Region {
 
 /// Reads a tensor out of the words of its [`extent`].
 ///
-/// Types that devices hold have a word per element; others lie packed, as raw bytes, for CPU nodes only.
+/// Types that devices hold have a word per element; others, and wide integers, lie packed, as raw bytes, for CPU nodes
+/// only.
 ///
 /// # Errors
 /// A sentence when the words do not make such a tensor.
 pub fn gather(tensor: &TensorRef, words: &[u32]) -> Result<HostTensor, String> {
     let shape = &tensor.view.shape;
-    let value = match tensor.dtype.device_word() {
-        Some(_) => {
+    let value = match tensor.is_packed() {
+        false => {
             let (from, _) = tensor.view.extent();
             let picked: Vec<u32> = tensor.view.positions().map(|at| words[at - from]).collect();
             HostTensor::from_device_words(tensor.dtype, shape, &picked)
         }
-        None => {
+        true => {
             let n = tensor.view.volume() * tensor.dtype.size();
             HostTensor::new(tensor.dtype, shape, bytemuck::cast_slice::<u32, u8>(words)[..n].to_vec())
         }
@@ -85,7 +86,7 @@ pub fn gather(tensor: &TensorRef, words: &[u32]) -> Result<HostTensor, String> {
 /// # Errors
 /// A sentence when a value does not fit the device's type.
 pub fn scatter(tensor: &TensorRef, value: &HostTensor, words: &mut [u32]) -> Result<(), String> {
-    if tensor.dtype.device_word().is_none() {
+    if tensor.is_packed() {
         bytemuck::cast_slice_mut::<u32, u8>(words)[..value.bytes().len()].copy_from_slice(value.bytes());
         return Ok(());
     }

@@ -14,6 +14,7 @@
 //! - Identifiers are not given again: what was freed or uninstalled is an error for ever, not another tenant's.
 
 mod caps;
+mod caught;
 mod clock;
 mod error;
 pub mod eval;
@@ -31,6 +32,7 @@ pub mod wgpu;
 use std::time::Duration;
 
 pub use caps::{DeviceCaps, DeviceKind, Limits, PartitionKind, Preemption, Quirks};
+pub use caught::caught;
 pub use clock::{Clock, SharedClock, WallClock};
 pub use error::{HalError, Unavailable};
 pub use eval::HostFn;

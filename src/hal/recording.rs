@@ -18,6 +18,15 @@ pub struct TensorRef {
     pub view: View,
     /// The model's element type; the device holds [`DType::device_word`] of it.
     pub dtype: DType,
+    /// 64-bit integers as such, for CPU functions alone: they lie packed, as types do that devices do not hold.
+    pub wide: bool,
+}
+
+impl TensorRef {
+    /// True where the elements lie densely as raw bytes, from the view's offset on, and not as a word each.
+    pub fn is_packed(&self) -> bool {
+        self.wide || self.dtype.device_word().is_none()
+    }
 }
 
 /// One launch: a kernel over a number of output tiles. Which of them run when, and with how many workers, is decided

@@ -237,6 +237,10 @@ impl Operator for Deconv {
         }]
     }
 
+    fn sums_products(&self) -> bool {
+        true
+    }
+
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {
         let (x, w) = (inputs[0].to_f64(), inputs[1].to_f64());
         let [input, output] = [&self.input[2..], &self.output].map(|v| spatial_words(v, 1).map(|d| d as usize));

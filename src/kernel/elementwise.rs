@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::fragments::{Function, function};
 use super::params::{KernelFile, params};
 use super::{
     CutAxis, Division, Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, merge_axes, stride_words,
@@ -140,35 +141,53 @@ impl Operator for Elementwise {
 
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {
         let words: Vec<Vec<u32>> = inputs.iter().map(|t| t.to_device_words().expect("a device type")).collect();
-        let views: Vec<View> = inputs
-            .iter()
-            .map(|t| View::contiguous(0, t.shape()).broadcast_to(&self.shape).expect("inputs broadcast"))
-            .collect();
-        let positions: Vec<Vec<usize>> = views.iter().map(|v| v.positions().collect()).collect();
+        let positions: Vec<Option<Vec<usize>>> = inputs.iter().map(|t| spread(t.shape(), &self.shape)).collect();
+        let mut chain = Evaluator::new(&self.chain, &self.scalars);
+        let mut x = vec![0; inputs.len()];
         let out: Vec<u32> = (0..volume(&self.shape))
             .map(|i| {
-                let x: Vec<u32> = words.iter().zip(&positions).map(|(w, p)| w[p[i]]).collect();
-                evaluate(&self.chain, &self.scalars, &x)
+                for ((x, words), positions) in x.iter_mut().zip(&words).zip(&positions) {
+                    *x = words[positions.as_ref().map_or(i, |p| p[i])];
+                }
+                chain.word(&x)
             })
             .collect();
         vec![HostTensor::from_device_words(self.dtype, &self.shape, &out).expect("a device type")]
     }
 }
 
-/// A chain on one element's words.
-pub(super) fn evaluate(chain: &Chain, scalars: &[f32], x: &[u32]) -> u32 {
-    let mut results: Vec<u32> = Vec::new();
-    for step in &chain.steps {
-        let args: Vec<u32> = step
-            .args
-            .iter()
-            .map(|arg| match *arg {
-                ChainArg::Input(i) => x[usize::from(i)],
-                ChainArg::Scalar(i) => scalars[usize::from(i)].to_bits(),
-                ChainArg::Step(i) => results[usize::from(i)],
-            })
-            .collect();
-        results.push(super::fragments::reference(step.fragment.name, &args));
+/// Which element of a dense tensor of shape `from` stands at each place of `to`; `None` where all stay where they are.
+pub(super) fn spread(from: &[usize], to: &[usize]) -> Option<Vec<usize>> {
+    let view = View::contiguous(0, from).broadcast_to(to).expect("operands broadcast");
+    (!view.is_contiguous()).then(|| view.positions().collect())
+}
+
+/// A chain as plain functions, element by element.
+pub(super) struct Evaluator<'a> {
+    steps: Vec<(Function, &'a [ChainArg])>,
+    scalars: &'a [f32],
+    results: Vec<u32>,
+    args: Vec<u32>,
+}
+
+impl<'a> Evaluator<'a> {
+    pub(super) fn new(chain: &'a Chain, scalars: &'a [f32]) -> Evaluator<'a> {
+        let steps = chain.steps.iter().map(|s| (function(s.fragment.name), s.args.as_slice())).collect();
+        Evaluator { steps, scalars, results: Vec::new(), args: Vec::new() }
     }
-    results.last().copied().unwrap_or_else(|| x[0])
+
+    /// The chain of one element's words.
+    pub(super) fn word(&mut self, x: &[u32]) -> u32 {
+        self.results.clear();
+        for (function, args) in &self.steps {
+            self.args.clear();
+            self.args.extend(args.iter().map(|arg| match *arg {
+                ChainArg::Input(i) => x[usize::from(i)],
+                ChainArg::Scalar(i) => self.scalars[usize::from(i)].to_bits(),
+                ChainArg::Step(i) => self.results[usize::from(i)],
+            }));
+            self.results.push(function(&self.args));
+        }
+        self.results.last().copied().unwrap_or_else(|| x[0])
+    }
 }

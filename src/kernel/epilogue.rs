@@ -1,6 +1,6 @@
 //! What follows a sum inside the same kernel: bias, residual, activation, as a chain over the sum and further operands.
 
-use super::elementwise::evaluate;
+use super::elementwise::{Evaluator, spread};
 use super::{ELEMENTWISE_SCALARS_MAX, NoKernel, Operand, Space};
 use crate::hal::Chain;
 use crate::tensor::{DType, HostTensor, View};
@@ -76,18 +76,17 @@ impl Epilogue {
     /// The output of `shape` from its sums in row-major order and the operands.
     pub(super) fn reference(&self, sums: &[f64], operands: &[HostTensor], shape: &[usize]) -> HostTensor {
         let words: Vec<Vec<u32>> = operands.iter().map(|t| t.to_device_words().expect("a device type")).collect();
-        let positions: Vec<Vec<usize>> = operands
-            .iter()
-            .map(|t| View::contiguous(0, t.shape()).broadcast_to(shape).expect("operands broadcast"))
-            .map(|view| view.positions().collect())
-            .collect();
+        let positions: Vec<Option<Vec<usize>>> = operands.iter().map(|t| spread(t.shape(), shape)).collect();
+        let mut chain = Evaluator::new(&self.chain, &self.scalars);
+        let mut x = Vec::new();
         let values: Vec<u32> = sums
             .iter()
             .enumerate()
             .map(|(i, &sum)| {
-                let mut x = vec![(sum as f32).to_bits()];
-                x.extend(words.iter().zip(&positions).map(|(w, p)| w[p[i]]));
-                evaluate(&self.chain, &self.scalars, &x)
+                x.clear();
+                x.push((sum as f32).to_bits());
+                x.extend(words.iter().zip(&positions).map(|(w, p)| w[p.as_ref().map_or(i, |p| p[i])]));
+                chain.word(&x)
             })
             .collect();
         HostTensor::from_device_words(DType::F32, shape, &values).expect("a device type")

@@ -111,6 +111,7 @@ pub fn run_views(
         buffer: if o.space == Space::Weights { weights } else { arena },
         view: o.view.clone(),
         dtype: o.dtype,
+        wide: false,
     };
     let operation = Operation {
         name: "operator".into(),

@@ -23,6 +23,7 @@ mod gemm;
 mod grid_sample;
 mod gru_cell;
 pub mod harness;
+mod log_sum_exp;
 mod lstm_cell;
 mod norm;
 mod onehot;
@@ -59,6 +60,7 @@ pub use gather_nd::GatherNd;
 pub use gemm::{GEMM_BATCH_AXES_MAX, Gemm};
 pub use grid_sample::{GridSample, SampleMode, SamplePadding};
 pub use gru_cell::GruCell;
+pub use log_sum_exp::LogSumExp;
 pub use lstm_cell::LstmCell;
 pub use norm::Norm;
 pub use onehot::Onehot;
@@ -94,6 +96,8 @@ pub const KERNELS: &[KernelFile] = &[
     gather::FILE,
     gemm::FILE,
     grid_sample::FILE,
+    gru_cell::FILE,
+    lstm_cell::FILE,
     norm::FILE,
     onehot::FILE,
     pad::FILE,
@@ -104,6 +108,7 @@ pub const KERNELS: &[KernelFile] = &[
     resize::FILE,
     scatter::FILE,
     softmax::FILE,
+    top_k::FILE,
     trilu::FILE,
 ];
 
@@ -176,6 +181,11 @@ pub trait Operator: fmt::Debug + Send + Sync {
     /// unless the operator has some.
     fn divisions(&self) -> Vec<Division<'_>> {
         Vec::new()
+    }
+
+    /// True for sums of products, whose plain reference is too slow to be anybody's CPU function.
+    fn sums_products(&self) -> bool {
+        false
     }
 
     /// The plainest loop that is right; sums in `f64`. Inputs are dense, in the operator's order.

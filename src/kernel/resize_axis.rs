@@ -1,5 +1,7 @@
 //! One axis of a resizing: from an output's place to elements of the input and their weights, by ONNX's rules. Follows
-//! ONNX's reference implementation where the text leaves something open: scaled extents are not rounded.
+//! ONNX's reference implementation where the text leaves something open: scaled extents are not rounded, and places are
+//! computed in 64 bits from the scale that the model gives in 32 (or from the extents). Runtimes compute them in 32 bits
+//! and take the other neighbour where a place lies within that rounding of a tie: scale 1.7, say, at every tenth place.
 
 /// How values between elements come about.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,9 +57,9 @@ pub enum Coordinates {
     /// A part of the input, in fractions of its last index; outputs beyond the input have a value of their own.
     TfCropAndResize {
         /// Where the part begins.
-        start: f64,
+        start: f32,
         /// Where it ends.
-        end: f64,
+        end: f32,
     },
 }
 
@@ -130,9 +132,8 @@ impl ResizeAxis {
 
     fn place_in_input(&self, input: usize, place: usize) -> Option<f64> {
         let (p, n, scale) = (place as f64, input as f64, self.scale);
-        let scaled = scale * n;
-        // In single precision, as every runtime computes it: ties between neighbours fall the same way.
-        let half_pixel = f64::from((place as f32 + 0.5) / scale as f32 - 0.5);
+        let scaled = self.scaled_extent(input);
+        let half_pixel = (p + 0.5) / scale - 0.5;
         Some(match self.coordinates {
             Coordinates::HalfPixel => half_pixel,
             Coordinates::PytorchHalfPixel => {
@@ -153,9 +154,12 @@ impl ResizeAxis {
             Coordinates::TfHalfPixelForNn => (p + 0.5) / scale,
             Coordinates::HalfPixelSymmetric => n / 2.0 * (1.0 - self.output as f64 / scaled) + half_pixel,
             Coordinates::TfCropAndResize { start, end } => {
-                let part = (end - start) * (n - 1.0);
-                let along = if self.output == 1 { part / 2.0 } else { p * part / (self.output as f64 - 1.0) };
-                let at = start * (n - 1.0) + along;
+                // The part's length and beginning are 32-bit numbers, so that its last place lies on its end exactly.
+                let part = f64::from(end - start);
+                let first = f64::from(start * (input as f32 - 1.0));
+                let along =
+                    if self.output == 1 { part * (n - 1.0) / 2.0 } else { p * part * (n - 1.0) / (scaled - 1.0) };
+                let at = along + first;
                 if !(0.0..=n - 1.0).contains(&at) {
                     return None;
                 }
@@ -163,14 +167,23 @@ impl ResizeAxis {
             }
         })
     }
+
+    /// The input's extent times the scale; a scale of 32 bits gives a product of 32 bits.
+    fn scaled_extent(&self, input: usize) -> f64 {
+        let single = self.scale as f32;
+        if f64::from(single) == self.scale { f64::from(single * input as f32) } else { self.scale * input as f64 }
+    }
 }
 
 impl Nearest {
     fn pick(self, at: f64) -> f64 {
+        let below = at.floor();
+        // Exact: a place that is just short of a half stays so.
+        let above = at - below;
         match self {
-            Nearest::RoundPreferFloor => (at - 0.5).ceil(),
-            Nearest::RoundPreferCeil => (at + 0.5).floor(),
-            Nearest::Floor => at.floor(),
+            Nearest::RoundPreferFloor => below + f64::from(above > 0.5),
+            Nearest::RoundPreferCeil => below + f64::from(above >= 0.5),
+            Nearest::Floor => below,
             Nearest::Ceil => at.ceil(),
         }
     }
@@ -231,5 +244,41 @@ mod tests {
         let mode = ResizeMode::Nearest(Nearest::Floor);
         let found: Vec<_> = (0..4).map(|p| axis.taps(mode, 5, p).map(|t| t[0].0)).collect();
         assert_eq!(found, [None, Some(0), Some(2), Some(4)]);
+    }
+
+    #[test]
+    fn the_edge_of_a_crop_is_inside() {
+        // 0.2, 0.8 and 1.2 have no exact form: in 64 bits the fifth place would be 10.000000149, outside.
+        for (start, end, outside) in [(0.2, 1.2, vec![5]), (-0.2, 0.8, vec![0]), (0.0, 1.0, vec![]), (0.1, 0.8, vec![])]
+        {
+            let axis = ResizeAxis::to_extent(0, 11, 6, Coordinates::TfCropAndResize { start, end });
+            let linear = ResizeMode::Linear { antialias: false, exclude_outside: false };
+            let found: Vec<usize> = (0..6).filter(|&p| axis.taps(linear, 11, p).is_none()).collect();
+            assert_eq!(found, outside, "{start} to {end}");
+        }
+    }
+
+    #[test]
+    fn scales_without_an_exact_form_round_as_the_reference_implementation_does() {
+        // Each row: 10 p / scale as ONNX's reference evaluator computes it, for scales a little above or below a decimal.
+        let floors = |scale: f32, coordinates| -> Vec<usize> {
+            let axis = ResizeAxis::by_scale(0, 40, scale, coordinates);
+            let mode = ResizeMode::Nearest(Nearest::Floor);
+            (0..axis.output).map(|p| axis.taps(mode, 40, p).unwrap()[0].0).collect()
+        };
+        // 1.7 in 32 bits is above 1.7, so that place 17 lies just below 10; 0.6 is above, 1.3 below.
+        assert_eq!(floors(1.7, Coordinates::Asymmetric)[16..19], [9, 9, 10]);
+        assert_eq!(floors(0.6, Coordinates::Asymmetric)[2..5], [3, 4, 6]);
+        assert_eq!(floors(1.3, Coordinates::Asymmetric)[12..15], [9, 10, 10]);
+        let corners = floors(0.3, Coordinates::AlignCorners);
+        assert_eq!((corners.len(), corners[0], corners[11]), (12, 0, 39));
+    }
+
+    #[test]
+    fn a_place_just_short_of_a_half_is_not_a_tie() {
+        let short = 0.5f64.next_down();
+        assert_eq!([Nearest::RoundPreferCeil.pick(short), Nearest::RoundPreferCeil.pick(0.5)], [0.0, 1.0]);
+        assert_eq!([Nearest::RoundPreferFloor.pick(0.5), Nearest::RoundPreferFloor.pick(0.5f64.next_up())], [0.0, 1.0]);
+        assert_eq!([Nearest::RoundPreferFloor.pick(-1.5), Nearest::RoundPreferCeil.pick(-1.5)], [-2.0, -1.0]);
     }
 }

@@ -26,6 +26,53 @@ params! {
     }
 }
 
+/// What the kernel computes of a row: its constant `KIND`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Plain = 0,
+    Log = 1,
+    /// One element a row: the logarithm of the sum alone.
+    LogOfSum = 2,
+}
+
+/// The launch for `rows` of the input (the first operand) and the output, which has no elements within a row where the
+/// kind gives one element for all of it.
+pub(super) fn launch(caps: &DeviceCaps, rows: &Rows, x: Space, kind: Kind) -> Result<KernelLaunch, NoKernel> {
+    // Two passes in steps of four and the last in single steps count as six of four.
+    let lanes = rows.lanes(caps, 6, 4)?;
+    let op = SoftmaxOp {
+        rows: rows.count() as u32,
+        n: rows.len() as u32,
+        x: rows.outer[0].offset as u32,
+        y: rows.outer[1].offset as u32,
+        outer: dims_words(&rows.outer[0]),
+        x_outer: stride_words(&rows.outer[0]),
+        y_outer: stride_words(&rows.outer[1]),
+        inner: dims_words(&rows.inner[0]),
+        x_inner: stride_words(&rows.inner[0]),
+        y_inner: rows.inner.get(1).map_or([0; RANK_MAX], stride_words),
+    };
+    let kernel = KernelSpec {
+        name: FILE.name,
+        source: FILE.source,
+        consts: vec![
+            ("GROUP", lanes.group),
+            ("OUTER", rows.outer_rank()),
+            ("INNER", rows.inner_rank()),
+            ("IN_WEIGHTS", u32::from(x == Space::Weights)),
+            ("KIND", kind as u32),
+        ],
+        lanes: lanes.lanes,
+        chain: None,
+    };
+    Ok(KernelLaunch {
+        kernel: Arc::new(kernel),
+        params: op.words(),
+        tiles: lanes.tiles(rows.count())?,
+        tile_iterations: lanes.tile_iterations,
+    })
+}
+
 /// `exp(x - m) / Σ exp(x - m)` with the row's maximum `m`, or its logarithm; rows lie along `axes`. The output may be
 /// the input's memory. NaN, +inf and rows of -inf give NaN, as the formula does.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,39 +101,7 @@ impl Operator for Softmax {
             return Ok(Vec::new());
         }
         let rows = Rows::split(&[x.view.clone(), y.view.clone()], &self.axes)?;
-        // Two passes in steps of four and the last in single steps count as six of four.
-        let lanes = rows.lanes(caps, 6, 4)?;
-        let op = SoftmaxOp {
-            rows: rows.count() as u32,
-            n: rows.len() as u32,
-            x: rows.outer[0].offset as u32,
-            y: rows.outer[1].offset as u32,
-            outer: dims_words(&rows.outer[0]),
-            x_outer: stride_words(&rows.outer[0]),
-            y_outer: stride_words(&rows.outer[1]),
-            inner: dims_words(&rows.inner[0]),
-            x_inner: stride_words(&rows.inner[0]),
-            y_inner: stride_words(&rows.inner[1]),
-        };
-        let kernel = KernelSpec {
-            name: FILE.name,
-            source: FILE.source,
-            consts: vec![
-                ("GROUP", lanes.group),
-                ("OUTER", rows.outer_rank()),
-                ("INNER", rows.inner_rank()),
-                ("IN_WEIGHTS", u32::from(x.space == Space::Weights)),
-                ("LOG", u32::from(self.log)),
-            ],
-            lanes: lanes.lanes,
-            chain: None,
-        };
-        Ok(vec![KernelLaunch {
-            kernel: Arc::new(kernel),
-            params: op.words(),
-            tiles: lanes.tiles(rows.count())?,
-            tile_iterations: lanes.tile_iterations,
-        }])
+        Ok(vec![launch(caps, &rows, x.space, if self.log { Kind::Log } else { Kind::Plain })?])
     }
 
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {

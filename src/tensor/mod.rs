@@ -17,6 +17,12 @@ pub fn volume(shape: &[usize]) -> usize {
     shape.iter().product()
 }
 
+/// As [`volume`]; `None` where the number does not fit.
+pub fn checked_volume(shape: &[usize]) -> Option<usize> {
+    // An empty axis makes the product zero, whatever the others are.
+    if shape.contains(&0) { Some(0) } else { shape.iter().try_fold(1, |n: usize, &d| n.checked_mul(d)) }
+}
+
 /// A shape as people write it: `1x3x224x224`, or `scalar`.
 pub fn show_shape(shape: &[usize]) -> String {
     if shape.is_empty() {

@@ -183,6 +183,11 @@ fn bench_measures_a_model_and_a_share_of_the_device() {
     assert!(whole.get("device_peak_gflops").is_some() && whole.get("device_copy_gbs").is_some());
     assert_eq!(whole["output_sha256"], half["output_sha256"], "a share changes no bit");
     assert_eq!(half["share"], 50.0);
+    let none = bench(&["--runs", "3", "--device", "null"]).expect(0).json();
+    for figure in ["gflops", "output_sha256", "device_peak_gflops", "device_copy_gbs"] {
+        assert!(none[figure].is_null(), "{figure} of a device that computes nothing: {none}");
+    }
+    assert_eq!((&none["computes"], &whole["computes"]), (&false.into(), &true.into()));
     bench(&["--share", "0"]).complains(2, &["--share 0"]);
     bench(&["--runs", "0"]).complains(2, &["--runs 0"]);
 }

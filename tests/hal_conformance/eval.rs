@@ -19,7 +19,7 @@ impl HostFn for Answer {
 }
 
 fn tensor(dtype: DType, view: View) -> TensorRef {
-    TensorRef { buffer: BufferId(1), view, dtype }
+    TensorRef { buffer: BufferId(1), view, dtype, wide: false }
 }
 
 fn operation(outputs: Vec<TensorRef>, host: impl HostFn + 'static) -> Operation {
@@ -124,4 +124,13 @@ fn an_integer_beyond_the_device_word_is_refused() {
     let small = HostTensor::from_i64(&[2], &[i64::from(i32::MIN), i64::from(i32::MAX)]);
     let encoded = eval::encode(&placed, &small).unwrap();
     assert_eq!(eval::decode(&placed, &encoded).unwrap(), small);
+}
+
+#[test]
+fn a_wide_integer_keeps_its_64_bits() {
+    let placed = TensorRef { wide: true, ..tensor(DType::I64, View::contiguous(3, &[2, 1])) };
+    let large = HostTensor::from_i64(&[2, 1], &[i64::MIN, (1 << 40) + 7]);
+    let encoded = eval::encode(&placed, &large).unwrap();
+    assert_eq!(eval::region(&placed), Region { buffer: BufferId(1), offset: 12, bytes: 16 });
+    assert_eq!(eval::decode(&placed, &encoded).unwrap(), large);
 }

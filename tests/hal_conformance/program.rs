@@ -135,7 +135,12 @@ impl Program {
 
     fn tensor_ref(&self, tensor: Tensor, [weights, arena]: [BufferId; 2]) -> TensorRef {
         let (space, view) = self.tensors[tensor.0].clone();
-        TensorRef { buffer: if space == Space::Weights { weights } else { arena }, view, dtype: DType::F32 }
+        TensorRef {
+            buffer: if space == Space::Weights { weights } else { arena },
+            view,
+            dtype: DType::F32,
+            wide: false,
+        }
     }
 
     /// Earlier operations that write what operation `at` touches, or touch what it writes.

@@ -134,7 +134,7 @@ fn resize(node: &Node, upsample: bool) -> (Box<dyn Operator>, Vec<HostTensor>) {
         "asymmetric" => Coordinates::Asymmetric,
         "half_pixel_symmetric" => Coordinates::HalfPixelSymmetric,
         "tf_crop_and_resize" => {
-            let roi = roi.unwrap().to_f64();
+            let roi = roi.unwrap().to_f32();
             Coordinates::TfCropAndResize { start: roi[k], end: roi[axes.len() + k] }
         }
         other => panic!("{other}"),

@@ -11,7 +11,7 @@ use crate::engine::cost::Costs;
 use crate::engine::loaded::{Loaded, Plan};
 use crate::engine::tenant::TenantShared;
 use crate::engine::{InferError, LoadError};
-use crate::hal::{HalError, LaneSpec};
+use crate::hal::{HalError, LaneSpec, caught};
 use crate::service::Lanes;
 use crate::tensor::TenantId;
 
@@ -49,8 +49,9 @@ impl Dispatcher {
         let id = TenantId(self.tenants_made);
         let started = self.now();
         self.device.limit_memory(id, spec.memory_limit_bytes);
-        let compiled =
-            compile(&mut *self.device, id).map_err(|e| LoadError::Model { tenant: name(), source: Box::new(e) })?;
+        let compiled = caught(|| compile(&mut *self.device, id))
+            .map_err(|message| LoadError::Panicked { tenant: name(), message })?
+            .map_err(|e| LoadError::Model { tenant: name(), source: Box::new(e) })?;
         let lowered = self.now();
         Ok(Loading { id, spec, compiled, fixed, reply, started, lowered, pipelines: Vec::new() })
     }
@@ -64,11 +65,14 @@ impl Dispatcher {
     fn compiled(&mut self, loading: Loading, result: Result<(), HalError>) {
         let (id, reply) = (loading.id, loading.reply.clone());
         let (name, buffers) = (loading.spec.name.clone(), loading.compiled.buffers.clone());
-        let loaded = result.and_then(|()| self.end_load(loading));
+        // One tenant's panic is that tenant's; the others' engine goes on.
+        let loaded = match caught(|| result.and_then(|()| self.end_load(loading))) {
+            Ok(loaded) => loaded.map_err(|source| LoadError::Device { tenant: name, source }),
+            Err(message) => Err(LoadError::Panicked { tenant: name, message }),
+        };
         if loaded.is_err() {
             buffers.iter().for_each(|&b| self.device.free(b));
         }
-        let loaded = loaded.map_err(|source| LoadError::Device { tenant: name, source });
         let there = loaded.is_ok();
         if reply.send(LoadReply::Done(loaded)).is_err() && there {
             self.unload(id);

@@ -20,6 +20,8 @@ pub(super) struct Home {
     pub(super) constant: Option<ValueId>,
     /// The value's element type.
     pub(super) dtype: DType,
+    /// Its integers keep 64 bits.
+    pub(super) wide: bool,
 }
 
 /// One thing to do, in order.
@@ -76,10 +78,11 @@ impl Layouts {
             match &value.kind {
                 ValueKind::Constant(_) => {
                     let view = View::contiguous(0, &value.shape);
-                    layouts.homes[at] = Some(Home { root: 0, view, constant: Some(id), dtype: value.dtype });
+                    layouts.homes[at] =
+                        Some(Home { root: 0, view, constant: Some(id), dtype: value.dtype, wide: value.wide });
                 }
                 ValueKind::Input(_) => {
-                    let home = layouts.fresh(&value.shape, value.dtype);
+                    let home = layouts.fresh(&value.shape, value.dtype, false);
                     layouts.input_roots.push(home.root);
                     layouts.homes[at] = Some(home);
                 }
@@ -94,13 +97,9 @@ impl Layouts {
         self.homes[id.0].as_ref().expect("nodes are in a valid order")
     }
 
-    fn fresh(&mut self, shape: &[usize], dtype: DType) -> Home {
-        let words = match dtype.device_word() {
-            Some(_) => volume(shape),
-            None => (volume(shape) * dtype.size()).div_ceil(4),
-        };
-        self.roots.push(words as u64);
-        Home { root: self.roots.len() - 1, view: View::contiguous(0, shape), constant: None, dtype }
+    fn fresh(&mut self, shape: &[usize], dtype: DType, wide: bool) -> Home {
+        self.roots.push(words(shape, dtype, wide));
+        Home { root: self.roots.len() - 1, view: View::contiguous(0, shape), constant: None, dtype, wide }
     }
 
     /// From the last concatenation to the first: each value that a kernel computes gets its place in one of them.
@@ -152,7 +151,7 @@ impl Layouts {
                 let view = whole.view.sliced(axis, start, value.shape[axis], 1);
                 Home { view, ..whole }
             }
-            None => self.fresh(&value.shape, value.dtype),
+            None => self.fresh(&value.shape, value.dtype, value.wide),
         };
         self.homes[id.0] = Some(home.clone());
         home
@@ -204,7 +203,7 @@ impl Layouts {
                 Ok(view) => return Home { view, ..home },
                 Err((at, view)) => {
                     let source = Home { view, ..home.clone() };
-                    let target = self.fresh(&source.view.shape, home.dtype);
+                    let target = self.fresh(&source.view.shape, home.dtype, false);
                     let name = format!("{name} (copy)");
                     work.push(Work::Copy { name, from: source, to: target.clone(), value: id });
                     home = target;
@@ -273,7 +272,7 @@ impl Layouts {
             let home = match ready {
                 true => home,
                 false => {
-                    let to = self.fresh(&home.view.shape, home.dtype);
+                    let to = self.fresh(&home.view.shape, home.dtype, home.wide);
                     work.push(Work::Copy {
                         name: format!("{} (output)", graph.value(id).name),
                         from: home,
@@ -285,6 +284,14 @@ impl Layouts {
             };
             self.outputs.push(home);
         }
+    }
+}
+
+/// Words that a value takes: one for each element, or its bytes.
+pub(super) fn words(shape: &[usize], dtype: DType, wide: bool) -> u64 {
+    match dtype.device_word() {
+        Some(_) if !wide => volume(shape) as u64,
+        _ => (volume(shape) * dtype.size()).div_ceil(4) as u64,
     }
 }
 

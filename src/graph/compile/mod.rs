@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use super::GraphError;
 use super::ir::{Graph, Node, NodeKind, ValueId, ValueKind};
-use crate::hal::{BufferId, Chain, Device, DeviceCaps, HalError, Launch, Operation, Recording, TensorRef};
+use crate::hal::{BufferId, Chain, Device, DeviceCaps, HalError, Launch, Operation, Recording, TensorRef, caught};
 use crate::kernel::{CutAxis, Elementwise, Io, KernelLaunch, NoKernel, Operand, Operator, Space};
-use crate::tensor::{TenantId, View};
+use crate::tensor::{TenantId, View, checked_volume, show_shape};
 use layout::{Home, Layouts, Work};
 use weights::{Placed, Weights};
 
@@ -42,20 +42,48 @@ pub struct Compiled {
 /// Plans memory, uploads weights and lowers every node for `device`.
 ///
 /// # Errors
-/// [`GraphError::Activations`] when they are larger than the device binds at once, [`GraphError::Device`] when memory
-/// does not suffice; everything is freed then.
+/// [`GraphError::Activations`] when they are larger than the device binds at once, [`GraphError::Operator`] for a value that
+/// is so by itself, [`GraphError::Device`] when memory does not suffice; everything is freed then.
 pub fn compile(graph: &Graph, device: &mut dyn Device, tenant: TenantId) -> Result<Compiled, GraphError> {
+    check_sizes(graph, device.caps().limits.binding_bytes_max)?;
     let mut buffers = Vec::new();
-    let result = build(graph, device, tenant, &mut buffers);
-    match result {
-        Ok((recording, memory)) => Ok(Compiled { recording: Arc::new(recording), buffers, memory }),
-        Err(error) => {
-            for buffer in buffers {
-                device.free(buffer);
+    let error = match caught(|| build(graph, device, tenant, &mut buffers)) {
+        Ok(Ok((recording, memory))) => return Ok(Compiled { recording: Arc::new(recording), buffers, memory }),
+        Ok(Err(error)) => error,
+        Err(text) => {
+            let reason = format!("compiling it panicked, which is a defect of this program: {text}");
+            GraphError::Model { model: graph.name.clone(), reason }
+        }
+    };
+    for buffer in buffers {
+        device.free(buffer);
+    }
+    Err(error)
+}
+
+/// Refuses what no buffer of the device can hold, by the name of the operator that computes it; all arithmetic behind
+/// this is on sizes that fit.
+fn check_sizes(graph: &Graph, limit_bytes: u64) -> Result<(), GraphError> {
+    for node in graph.nodes.iter().filter(|n| !matches!(n.kind, NodeKind::View)) {
+        for value in node.outputs.iter().map(|o| graph.value(o.value)) {
+            let (shape, bytes) = (&value.shape, if value.wide { 8 } else { value.dtype.size().max(4) });
+            let asked = checked_volume(shape).and_then(|n| n.checked_mul(bytes));
+            if asked.is_some_and(|asked| asked as u64 <= limit_bytes) {
+                continue;
             }
-            Err(error)
+            return Err(GraphError::Operator {
+                model: graph.name.clone(),
+                operator: kind_of(node),
+                node: node.name.clone(),
+                reason: format!(
+                    "its output of shape {} takes {} bytes, the device binds at most {limit_bytes}. Use a smaller batch or resolution, or a device with a larger binding limit (`cotenant devices`)",
+                    show_shape(shape),
+                    asked.map_or_else(|| "more than 2^64".into(), |asked| asked.to_string()),
+                ),
+            });
         }
     }
+    Ok(())
 }
 
 fn build(
@@ -142,7 +170,7 @@ impl Lowering<'_> {
         let bytes = operands.inputs.iter().chain(operands.outputs).map(|home| home.view.volume() as u64 * 4).sum();
         Some(Operation {
             name: node.name.clone(),
-            kind: operator.map_or_else(|| "cpu".into(), Operator::kind),
+            kind: kind_of(node),
             inputs: reads,
             outputs: writes,
             deps: Vec::new(),
@@ -170,6 +198,7 @@ impl Lowering<'_> {
         let dtype = from.dtype;
         let operands = Operands { inputs: std::slice::from_ref(from), outputs: std::slice::from_ref(to), placed };
         let lowered = match dtype.device_word() {
+            _ if to.wide => Err(NoKernel("integers of 64 bits are not held on devices".into())),
             None => Err(NoKernel(format!("element type {dtype} is not held on devices"))),
             Some(_) => self.launches(&copying(from), operands, device.caps()),
         };
@@ -263,7 +292,15 @@ impl Lowering<'_> {
     }
 
     fn tensor_at(&self, home: &Home) -> TensorRef {
-        TensorRef { buffer: self.arena, view: self.in_arena(home), dtype: home.dtype }
+        TensorRef { buffer: self.arena, view: self.in_arena(home), dtype: home.dtype, wide: home.wide }
+    }
+}
+
+/// What a node is, for people.
+fn kind_of(node: &Node) -> String {
+    match &node.kind {
+        NodeKind::Concat(_) => "concat".into(),
+        kind => kind.operator().map_or_else(|| "cpu".into(), Operator::kind),
     }
 }
 

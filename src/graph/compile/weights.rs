@@ -150,7 +150,7 @@ fn bindings_of(graph: &Graph, item: &Work, limit: u64) -> Vec<Binding> {
             let operator = graph.nodes[*at].kind.operator();
             operator.map_or_else(Vec::new, |operator| bindings(graph, operator, inputs, limit))
         }
-        Work::Copy { from, .. } if from.dtype.device_word().is_none() => Vec::new(),
+        Work::Copy { from, to, .. } if to.wide || from.dtype.device_word().is_none() => Vec::new(),
         Work::Copy { from, .. } => bindings(graph, &copying(from), std::slice::from_ref(from), limit),
     }
 }

@@ -44,6 +44,7 @@ fn added(graph: &mut Graph, like: ValueId, tensor: HostTensor) -> ValueId {
         dtype: tensor.dtype(),
         shape: tensor.shape().to_vec(),
         kind: ValueKind::Constant(Arc::new(tensor)),
+        wide: false,
     };
     graph.values.push(value);
     ValueId(graph.values.len() - 1)

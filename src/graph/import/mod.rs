@@ -80,6 +80,7 @@ pub fn proto(
     let mut graph = typing::guarded(name, &operators, || lower::graph(&typed, name, names))?;
     graph.bound = bound;
     fuse::all(&mut graph);
+    super::wide::mark(&mut graph);
     Ok(graph)
 }
 

@@ -2,7 +2,7 @@
 
 mod reference;
 
-pub use reference::reference;
+pub use reference::{Function, function};
 
 use crate::hal::Fragment;
 

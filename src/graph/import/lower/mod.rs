@@ -9,6 +9,7 @@ mod recurrent;
 mod reduce;
 mod shape;
 mod spatial;
+mod stable;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,10 +20,17 @@ use tract_onnx::tract_core::ops::{element_wise::ElementWiseOp, konst::Const, mat
 
 use super::tensor;
 use crate::graph::fuse::copied;
-use crate::graph::host::{HostProgram, Source};
+use crate::graph::host::{Function, HostProgram, Source};
+use crate::graph::integers::Integers;
 use crate::graph::ir::{Access, Graph, Node, NodeKind, Value, ValueId, ValueKind};
-use crate::hal::HostFn;
-use crate::tensor::{DType, HostTensor};
+use crate::graph::plain::{Plain, PlainOutput};
+use crate::hal::{HostFn, caught};
+use crate::kernel::Operator;
+use crate::tensor::{DType, HostTensor, checked_volume, show_shape};
+
+/// Elements of one value at most: all arithmetic on sizes and strides stays far from the ends of 64 bits. What a device
+/// holds is much less, and its own answer.
+const ELEMENTS_MAX: usize = 1 << 40;
 
 /// What a family makes of an operator: its node without name and host program, or why there is no kernel.
 type Lowered = Result<Form, String>;
@@ -74,6 +82,8 @@ struct Lowering<'m> {
 
 /// A node of tract with its values in our graph.
 struct Site<'a> {
+    /// What the node stands in: the main model, or the body of a loop.
+    model: &'a TypedModel,
     node: &'a TypedNode,
     inputs: Vec<ValueId>,
     outputs: Vec<ValueId>,
@@ -117,13 +127,13 @@ impl<'m> Lowering<'m> {
         let inputs: Vec<ValueId> = node.inputs.iter().map(|i| self.outlets[i]).collect();
         let declared = node.inputs.iter().map(|i| Ok(model.outlet_fact(*i)?.datum_type));
         let declared = declared.collect::<TractResult<Vec<DatumType>>>()?;
-        let site = Site { node, inputs, outputs, declared };
+        let site = Site { model, node, inputs, outputs, declared };
         contraction::consistent(self, &site)?;
         range::propagate(self, &site);
         if self.folded(&site)? || recurrent::unrolled(self, &site)? {
             return Ok(());
         }
-        let lowered = self.form(&site);
+        let lowered = stable::lower(self, &site).unwrap_or_else(|| self.form(&site));
         if let Ok(Form { kind: NodeKind::View, inputs, .. }) = &lowered
             && let Some(constant) = self.known(inputs[0].value)
         {
@@ -143,8 +153,9 @@ impl<'m> Lowering<'m> {
         };
         let sources =
             known.into_iter().zip(&site.declared).map(|(tensor, &dt)| (Source::Constant(tensor), dt)).collect();
-        let program = HostProgram::single(site.node.op.clone(), sources, site.outputs.len());
-        let Ok(values) = program.eval(&[]) else {
+        let program = self.program(site, sources);
+        // An operator that fails, or panics, on these values does so again where a request can be told.
+        let Ok(Ok(values)) = caught(|| program.eval(&[])) else {
             return Ok(false);
         };
         for (&id, value) in site.outputs.iter().zip(values) {
@@ -200,18 +211,13 @@ impl<'m> Lowering<'m> {
     }
 
     fn push(&mut self, site: &Site, lowered: Lowered) {
-        let host_inputs: Vec<ValueId> =
-            site.inputs.iter().copied().filter(|id| !self.constants.contains_key(id)).collect();
-        let mut sources = self.sources(site, &host_inputs);
-        let op: Box<dyn TypedOp> = match site.node.op_as::<ElementWiseOp>() {
-            // tract squares floats only, but writes integer powers so.
-            Some(op) if op.0.name() == "Square" && !site.declared[0].is_float() => {
-                sources.push(sources[0].clone());
-                Box::new(math::mul())
-            }
-            _ => site.node.op.clone(),
-        };
-        let host = HostProgram::single(op, sources, site.outputs.len());
+        let plain = lowered.as_ref().ok().and_then(|form| self.plain(form));
+        let (host, host_inputs) = plain.unwrap_or_else(|| {
+            let host_inputs: Vec<ValueId> =
+                site.inputs.iter().copied().filter(|id| !self.constants.contains_key(id)).collect();
+            let sources = self.sources(site, &host_inputs);
+            (self.program(site, sources), host_inputs)
+        });
         let form = lowered.unwrap_or_else(|reason| Form {
             kind: NodeKind::Cpu(reason),
             inputs: host_inputs.iter().copied().map(Access::plain).collect(),
@@ -225,6 +231,61 @@ impl<'m> Lowering<'m> {
             host,
             host_inputs,
         });
+    }
+
+    /// The CPU program of an operator without a kernel: the library's operator, or ours where that computes in 32 bits.
+    fn program(&self, site: &Site, mut sources: Vec<(Source, DatumType)>) -> HostProgram {
+        let types: Vec<DType> = site.inputs.iter().map(|&id| self.dtype(id)).collect();
+        let (output, op) = (site.outputs[0], &site.node.op);
+        let integers = Integers::of(op.as_ref(), &types, self.dtype(output), &self.shape(output));
+        let function = match (integers, site.node.op_as::<ElementWiseOp>()) {
+            (Some(integers), _) => Function::Own(Arc::new(integers)),
+            // tract squares floats only, but writes integer powers so.
+            (None, Some(op)) if op.0.name() == "Square" && !site.declared[0].is_float() => {
+                sources.push(sources[0].clone());
+                Function::Library(Box::new(math::mul()))
+            }
+            _ => Function::Library(op.clone()),
+        };
+        HostProgram::single(function, sources, site.outputs.len())
+    }
+
+    /// A kernel's plain reference as the program of its node, and what that reads; `None` where the library computes it:
+    /// sums of products, which it has as right and much faster, and what only moves elements.
+    fn plain(&self, form: &Form) -> Option<(HostProgram, Vec<ValueId>)> {
+        let operator: Arc<dyn Operator> = match &form.kind {
+            NodeKind::Kernel(operator) if !operator.sums_products() => operator.clone(),
+            NodeKind::Elementwise(operator) => Arc::new(operator.clone()),
+            NodeKind::Reduce(operator) => Arc::new(operator.clone()),
+            NodeKind::Norm(operator) => Arc::new(operator.clone()),
+            _ => return None,
+        };
+        let mut host_inputs: Vec<ValueId> = Vec::new();
+        let mut sources = Vec::new();
+        for access in &form.inputs {
+            let id = access.value;
+            let source = match self.constants.get(&id) {
+                Some(tensor) => Source::Constant(tensor.clone()),
+                None => {
+                    let at = host_inputs.iter().position(|&h| h == id).unwrap_or(host_inputs.len());
+                    if at == host_inputs.len() {
+                        host_inputs.push(id);
+                    }
+                    Source::Input(at)
+                }
+            };
+            sources.push((source, tensor::datum_type(self.dtype(id))));
+        }
+        let outputs = form.outputs.iter().map(|access| {
+            let value = self.graph.value(access.value);
+            PlainOutput { views: access.views.clone(), dtype: value.dtype, shape: value.shape.clone() }
+        });
+        let plain = Plain {
+            operator,
+            inputs: form.inputs.iter().map(|access| access.views.clone()).collect(),
+            outputs: outputs.collect(),
+        };
+        Some((HostProgram::single(Function::Own(Arc::new(plain)), sources, form.outputs.len()), host_inputs))
     }
 
     /// The arguments of the node's operator, given the inputs of its host program.
@@ -249,6 +310,7 @@ impl<'m> Lowering<'m> {
             dtype: host.dtype(),
             shape: host.shape().to_vec(),
             kind: ValueKind::Constant(host.clone()),
+            wide: false,
         });
         if host.dtype() == DType::I64 {
             self.ranges.insert(id, range::Range::of(&host.to_i64()));
@@ -276,8 +338,16 @@ impl<'m> Lowering<'m> {
                 fact.shape
             )
         })?;
+        if checked_volume(shape).is_none_or(|n| n > ELEMENTS_MAX) {
+            return Err(TractError::msg(format!(
+                "{} ({}): its output of shape {} has more than {ELEMENTS_MAX} elements",
+                node.op.name(),
+                node.name,
+                show_shape(shape)
+            )));
+        }
         let name = if k == 0 { node.name.clone() } else { format!("{}:{k}", node.name) };
-        let id = self.add(Value { name, dtype, shape: shape.to_vec(), kind: ValueKind::Computed });
+        let id = self.add(Value { name, dtype, shape: shape.to_vec(), kind: ValueKind::Computed, wide: false });
         self.outlets.insert(OutletId::new(node.id, k), id);
         Ok(id)
     }

@@ -19,7 +19,7 @@ use tract_onnx::tract_core::ops::source::TypedSource;
 
 use super::{Form, Lowered, Lowering, Site};
 use crate::graph::fuse::copied;
-use crate::graph::host::{HostProgram, Source};
+use crate::graph::host::{Function, HostProgram, Source};
 use crate::graph::ir::{Access, Node, NodeKind, Value, ValueId, ValueKind};
 use crate::graph::view::ViewOp;
 use crate::kernel::{GruCell, LstmCell, Operator};
@@ -196,12 +196,12 @@ fn view_node(
     if let Some(constant) = cx.known(from) {
         return cx.own_constant(&name, copied(&constant, &[view]));
     }
-    let to = cx.add(Value { name: name.clone(), dtype, shape, kind: ValueKind::Computed });
+    let to = cx.add(Value { name: name.clone(), dtype, shape, kind: ValueKind::Computed, wide: false });
     if let Some(&range) = cx.ranges.get(&from) {
         cx.ranges.insert(to, range);
     }
     let (source, host_inputs) = source(cx, from);
-    let host = HostProgram::single(op, vec![(source, super::tensor::datum_type(dtype))], 1);
+    let host = HostProgram::single(Function::Library(op), vec![(source, super::tensor::datum_type(dtype))], 1);
     cx.graph.nodes.push(Node {
         name,
         kind: NodeKind::View,
@@ -242,7 +242,7 @@ fn join(cx: &mut Lowering, site: &Site, slot: usize, axis: usize, parts: Vec<Val
         kind: NodeKind::Concat(axis),
         inputs: parts.iter().copied().map(Access::plain).collect(),
         outputs: vec![Access::plain(site.outputs[slot])],
-        host: HostProgram::single(Box::new(TypedConcat { axis }), sources, 1),
+        host: HostProgram::single(Function::Library(Box::new(TypedConcat { axis })), sources, 1),
         host_inputs: parts,
     });
 }

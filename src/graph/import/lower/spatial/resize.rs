@@ -109,7 +109,7 @@ fn full(cx: &Lowering, site: &Site, op: &opl::Resize) -> Result<Resize, String> 
         let coordinates = match &op.coord_transformer {
             opl::CoordTransform::Plain(plain) => coordinates(plain),
             opl::CoordTransform::TfCropAndResize => {
-                let part = |k: usize| roi.get(k).copied().map(f64::from);
+                let part = |k: usize| roi.get(k).copied();
                 match (part(at), part(at + axes.len())) {
                     (Some(start), Some(end)) => Coordinates::TfCropAndResize { start, end },
                     _ => return Err("its region of interest is only known at run time".into()),
