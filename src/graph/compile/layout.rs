@@ -288,7 +288,7 @@ impl Layouts {
 }
 
 /// Words that a value takes: one for each element, or its bytes.
-pub(super) fn words(shape: &[usize], dtype: DType, wide: bool) -> u64 {
+fn words(shape: &[usize], dtype: DType, wide: bool) -> u64 {
     match dtype.device_word() {
         Some(_) if !wide => volume(shape) as u64,
         _ => (volume(shape) * dtype.size()).div_ceil(4) as u64,
