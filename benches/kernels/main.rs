@@ -130,81 +130,19 @@ fn processor_seconds() -> f64 {
     (ticks(11) + ticks(12)) / 100.0 / cores as f64
 }
 
-/// The device's own multiply-adds: by the clock, and by the processor time that they took.
-struct Yardstick {
-    meter: Meter,
-    operations: f64,
-    processor: f64,
+/// What was measured of one case: its network, its shares of the device's multiply-adds, and whether these bound it.
+struct Line {
+    network: &'static str,
+    count: usize,
+    /// By the fastest run.
+    share: f64,
+    /// By processor time, which other processes disturb less; it cannot see imbalance between cores.
+    share_by_processor: f64,
+    seconds: f64,
+    compute_bound: bool,
 }
 
-impl Yardstick {
-    fn new(device: &mut dyn Device) -> Yardstick {
-        let mut yardstick = Yardstick { meter: Meter::new(device).unwrap(), operations: 0.0, processor: 0.0 };
-        (0..4).for_each(|_| yardstick.sample(device));
-        yardstick
-    }
-
-    fn sample(&mut self, device: &mut dyn Device) {
-        self.meter.sample(device, Nanos(0)).unwrap();
-        let used = processor_seconds();
-        self.operations += self.meter.multiply_adds(device, Nanos(100_000_000)).unwrap();
-        self.processor += processor_seconds() - used;
-    }
-
-    fn gflops_by_processor(&self) -> f64 {
-        self.operations / self.processor / 1e9
-    }
-}
-
-/// What was measured of one case.
-struct Line<'a> {
-    case: &'a Case,
-    /// Seconds of the fastest run.
-    best: f64,
-    /// Seconds of processor time of a run, which other processes disturb less; it cannot see imbalance between cores.
-    processor: f64,
-    /// Seconds of compilation and of what else the first run took.
-    first: f64,
-    label: String,
-}
-
-impl Line<'_> {
-    fn flops(&self) -> f64 {
-        self.case.operator.flops() as f64
-    }
-
-    fn share(&self, yardstick: &Yardstick) -> f64 {
-        self.flops() / self.best / 1e9 / yardstick.meter.rates().fma_gflops
-    }
-
-    fn share_by_processor(&self, yardstick: &Yardstick) -> f64 {
-        self.flops() / self.processor / 1e9 / yardstick.gflops_by_processor()
-    }
-
-    /// True where the device multiplies and adds for longer than it copies.
-    fn is_compute_bound(&self, yardstick: &Yardstick) -> bool {
-        let rates = yardstick.meter.rates();
-        self.flops() / self.case.bytes() as f64 > rates.fma_gflops / rates.copy_gbs
-    }
-
-    fn print(&self, yardstick: &Yardstick) {
-        println!(
-            "{:34} {:3} {:9.3} {:9.3} {:8.2} {:6.1} {:6.1} {:4} {:8.0}  {}",
-            format!("{} {}", self.case.network, self.case.name),
-            self.case.count,
-            self.best * 1e3,
-            self.processor * 1e3,
-            self.flops() / self.best / 1e9,
-            self.share(yardstick) * 100.0,
-            self.share_by_processor(yardstick) * 100.0,
-            if self.is_compute_bound(yardstick) { "yes" } else { "no" },
-            self.first * 1e3,
-            self.label
-        );
-    }
-}
-
-fn measure<'a>(device: &mut dyn Device, case: &'a Case, yardstick: &mut Yardstick) -> Line<'a> {
+fn measure(device: &mut dyn Device, case: &Case, meter: &mut Meter) -> Line {
     let prepared = prepare(device, case);
     let first = once(device, &prepared, 1);
     let times = ((0.02 / first) as usize).clamp(1, 20);
@@ -216,37 +154,51 @@ fn measure<'a>(device: &mut dyn Device, case: &'a Case, yardstick: &mut Yardstic
         processor += processor_seconds() - used;
         spent += device.clock().now().since(started).as_secs();
         runs += 1;
+        meter.sample(device, Nanos(0)).unwrap();
     }
-    yardstick.sample(device);
+    let rates = meter.rates();
+    let flops = case.operator.flops() as f64;
+    let gflops = flops / best / 1e9;
+    let share = gflops / rates.fma_gflops;
+    let processor = processor / (runs * times) as f64;
+    let share_by_processor = flops / processor / 1e9 / rates.fma_gflops;
+    let compute_bound = flops / case.bytes() as f64 > rates.fma_gflops / rates.copy_gbs;
+    println!(
+        "{:34} {:3} {:9.3} {:9.3} {:8.2} {:6.1} {:6.1} {:4} {:8.0}  {}",
+        format!("{} {}", case.network, case.name),
+        case.count,
+        best * 1e3,
+        processor * 1e3,
+        gflops,
+        share * 100.0,
+        share_by_processor * 100.0,
+        if compute_bound { "yes" } else { "no" },
+        (prepared.compile.as_secs() + first - best) * 1e3,
+        prepared.label
+    );
     device.uninstall(prepared.recording);
     prepared.buffers.into_iter().for_each(|b| device.free(b));
-    Line {
-        case,
-        best,
-        processor: processor / (runs * times) as f64,
-        first: prepared.compile.as_secs() + first - best,
-        label: prepared.label,
-    }
+    Line { network: case.network, count: case.count, share, share_by_processor, seconds: best, compute_bound }
 }
 
-/// Per network: the geometric means of the compute-bound operators' shares, each as often as the network has it, and the
+/// Per network: the geometric mean of the compute-bound operators' shares, each as often as the network has it, and the
 /// time of all operators together.
-fn summarise(lines: &[Line], yardstick: &Yardstick) {
-    let mut networks: Vec<&str> = lines.iter().map(|l| l.case.network).collect();
+fn summarise(lines: &[Line]) {
+    let mut networks: Vec<&str> = lines.iter().map(|l| l.network).collect();
     networks.dedup();
     for network in networks {
-        let of_it = || lines.iter().filter(|l| l.case.network == network);
-        let bound = || of_it().filter(|l| l.is_compute_bound(yardstick));
-        let n: usize = bound().map(|l| l.case.count).sum();
-        let geomean = |share: fn(&Line, &Yardstick) -> f64| {
-            let sum: f64 = bound().map(|l| share(l, yardstick).ln() * l.case.count as f64).sum();
+        let of_it = || lines.iter().filter(|l| l.network == network);
+        let bound = || of_it().filter(|l| l.compute_bound);
+        let n: usize = bound().map(|l| l.count).sum();
+        let geomean = |share: fn(&Line) -> f64| {
+            let sum: f64 = bound().map(|l| share(l).ln() * l.count as f64).sum();
             (sum / n as f64).exp() * 100.0
         };
-        let ms: f64 = of_it().map(|l| l.best * l.case.count as f64 * 1e3).sum();
+        let ms: f64 = of_it().map(|l| l.seconds * l.count as f64 * 1e3).sum();
         println!(
             "{network}: geomean {:.1} %, by processor time {:.1} %, over {n} compute-bound operators; all {ms:.1} ms",
-            geomean(Line::share),
-            geomean(Line::share_by_processor)
+            geomean(|l| l.share),
+            geomean(|l| l.share_by_processor)
         );
     }
 }
@@ -254,31 +206,26 @@ fn summarise(lines: &[Line], yardstick: &Yardstick) {
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let chosen = |c: &Case| wanted.iter().any(|w| c.name.contains(w.as_str()) || c.network.contains(w.as_str()));
-    let mut cases = cases::all();
-    cases.retain(|case| wanted.is_empty() || chosen(case));
     for mut device in common::devices() {
         let device = device.as_mut();
         let name = device.caps().name.clone();
         if std::env::var("DEVICE").is_ok_and(|d| !name.contains(&d)) {
             continue;
         }
-        let mut yardstick = Yardstick::new(device);
-        let mut lines = Vec::new();
-        for case in &cases {
-            eprintln!("{name}: {} {}", case.network, case.name);
-            lines.push(measure(device, case, &mut yardstick));
-        }
-        println!(
-            "{name}: {:.1?}, by processor time {:.1} GFLOP/s",
-            yardstick.meter.rates(),
-            yardstick.gflops_by_processor()
-        );
+        let mut meter = Meter::new(device).unwrap();
+        (0..8).for_each(|_| meter.sample(device, Nanos(0)).unwrap());
+        println!("{name}: {:.1?}", meter.rates());
         println!(
             "{:34} {:>3} {:>9} {:>9} {:>8} {:>6} {:>6} {:>4} {:>8}",
             "", "n", "min ms", "cpu ms", "GFLOP/s", "% fma", "% cpu", "comp", "first ms"
         );
-        lines.iter().for_each(|line| line.print(&yardstick));
-        summarise(&lines, &yardstick);
-        yardstick.meter.release(device);
+        let lines: Vec<Line> = cases::all()
+            .iter()
+            .filter(|case| wanted.is_empty() || chosen(case))
+            .map(|case| measure(device, case, &mut meter))
+            .collect();
+        summarise(&lines);
+        println!("{name}: {:.1?}", meter.rates());
+        meter.release(device);
     }
 }

@@ -125,28 +125,21 @@ impl Meter {
         }
     }
 
-    /// One window of multiply-adds as [`Meter::multiply_adds`], and one copy, on the device that this was prepared for.
+    /// One window: copies once, and multiplies and adds until at least `window` has passed, on the device that this was
+    /// prepared for.
     ///
     /// # Errors
     /// [`HalError`] of a lost device; [`HalError::Kernel`] where nothing finishes in time.
     pub fn sample(&mut self, device: &mut dyn Device, window: Nanos) -> Result<(), HalError> {
         self.copy.run(device)?;
-        self.multiply_adds(device, window).map(|_| ())
-    }
-
-    /// Multiplies and adds until at least `window` has passed; answers the number of floating-point operations.
-    ///
-    /// # Errors
-    /// As [`Meter::sample`].
-    pub fn multiply_adds(&mut self, device: &mut dyn Device, window: Nanos) -> Result<f64, HalError> {
         let start = device.clock().now();
-        let mut operations = 0.0;
-        while operations == 0.0 || device.clock().now().since(start) < window {
+        let mut runs = 0.0;
+        while runs == 0.0 || device.clock().now().since(start) < window {
             self.fma.run(device)?;
-            operations += self.fma.amount;
+            runs += 1.0;
         }
-        self.windows.push(operations / device.clock().now().since(start).0 as f64);
-        Ok(operations)
+        self.windows.push(runs * self.fma.amount / device.clock().now().since(start).0 as f64);
+        Ok(())
     }
 
     /// The fastest run of each so far; zero before the first sample.
