@@ -17,12 +17,17 @@ fn sim(profile: &str, numerics: bool) -> SimDevice {
     SimDevice::open(Profile::find(profile).unwrap(), VirtualClock::new(), SimOptions { numerics })
 }
 
+/// A network of the zoo, lowered for a device.
+fn compile(device: &mut dyn Device, name: &str, tenant: u32) -> Arc<Recording> {
+    let graph = graph::load(&ModelSource::Zoo(name.into()), &LoadOptions::default()).unwrap();
+    graph::compile(&graph, device, TenantId(tenant)).unwrap().recording
+}
+
 /// A network of the zoo on a device.
 fn load(device: &mut dyn Device, name: &str, tenant: u32) -> (Arc<Recording>, RecordingId) {
-    let graph = graph::load(&ModelSource::Zoo(name.into()), &LoadOptions::default()).unwrap();
-    let compiled = graph::compile(&graph, device, TenantId(tenant)).unwrap();
-    let id = device.install(compiled.recording.clone(), &mut |_, _, _| {}).unwrap();
-    (compiled.recording, id)
+    let recording = compile(device, name, tenant);
+    let id = device.install(recording.clone(), &mut |_, _, _| {}).unwrap();
+    (recording, id)
 }
 
 /// All operations of a recording, every launch in `slices` ranges for `workers` each.
@@ -143,15 +148,15 @@ fn slices_of_one_stage_run_at_the_same_time() {
 #[test]
 fn an_urgent_lane_goes_first() {
     let order = |urgent: i32| {
-        let mut device = sim("a100-80gb", false);
-        let (recording, id) = load(&mut device, "matmul_1024", 1);
+        let mut device = sim("t4", false);
+        let (recording, id) = load(&mut device, "matmul_4096", 1);
         let lanes: Vec<_> = [0, 0, urgent]
             .iter()
             .map(|&priority| device.lane(&LaneSpec { priority, partition: None }).unwrap())
             .collect();
         let ids: Vec<_> = lanes
             .iter()
-            .map(|&lane| device.submit(lane, whole(&recording, id, 1, 864, &input(&recording))).unwrap())
+            .map(|&lane| device.submit(lane, whole(&recording, id, 1, 65_535, &input(&recording))).unwrap())
             .collect();
         let ends: Vec<_> = (0..3).map(|_| wait(&mut device).submission).collect();
         ends.iter().position(|e| *e == ids[2]).unwrap()
@@ -163,10 +168,10 @@ fn an_urgent_lane_goes_first() {
 #[test]
 fn partitions_take_time_end_lanes_and_bound_what_runs() {
     let mut device = sim("a100-80gb", false);
-    let (recording, id) = load(&mut device, "matmul_1024", 1);
+    let (recording, id) = load(&mut device, "matmul_4096", 1);
     let old = device.lane(&LaneSpec::default()).unwrap();
     let length = |c: Completion| c.spans.iter().map(|s| s.end.since(s.start).0).sum::<u64>() as f64;
-    let full = length(run(&mut device, old, whole(&recording, id, 1, 864, &input(&recording))));
+    let full = length(run(&mut device, old, whole(&recording, id, 1, 65_535, &input(&recording))));
     let spec = |start: u32| PartitionSpec { instance: Some(("3g".into(), start)), units: Units::All, turn: None };
     let before = device.clock().now();
     let parts = device.partition(&[spec(0), spec(4)]).unwrap();
@@ -175,23 +180,23 @@ fn partitions_take_time_end_lanes_and_bound_what_runs() {
         Err(HalError::NoLane(lane)) if lane == old
     ));
     let lane = device.lane(&LaneSpec { priority: 0, partition: Some(parts[1]) }).unwrap();
-    let done = run(&mut device, lane, whole(&recording, id, 1, 864, &input(&recording)));
+    let done = run(&mut device, lane, whole(&recording, id, 1, 65_535, &input(&recording)));
     assert!(done.finished.since(before) > Nanos(500_000_000), "MIG instances take half a second to make");
     let ratio = length(done) / full;
-    assert!(ratio > 2.0 && ratio < 3.0, "42 of 108 SMs: {ratio}");
+    assert!(ratio > 2.3 && ratio < 2.7, "42 of 108 SMs: {ratio}");
     let wrong = [spec(2)];
     assert!(device.partition(&wrong).unwrap_err().to_string().contains("it may begin at [0, 4]"));
     let mixed = [spec(0), PartitionSpec::of(Units::All)];
     assert!(device.partition(&mixed).unwrap_err().to_string().contains("name an instance and some do not"));
-    device.submit(lane, whole(&recording, id, 1, 864, &input(&recording))).unwrap();
+    device.submit(lane, whole(&recording, id, 1, 65_535, &input(&recording))).unwrap();
     assert!(device.partition(&[]).unwrap_err().to_string().contains("idle"));
     wait(&mut device);
     let halves = device.partition(&[PartitionSpec::of(Units::Percent(50.0)), PartitionSpec::of(Units::All)]).unwrap();
     let lane = device.lane(&LaneSpec { priority: 0, partition: Some(halves[0]) }).unwrap();
-    let ratio = length(run(&mut device, lane, whole(&recording, id, 1, 864, &input(&recording)))) / full;
+    let ratio = length(run(&mut device, lane, whole(&recording, id, 1, 65_535, &input(&recording)))) / full;
     assert!(ratio > 1.7 && ratio < 2.3, "half of the SMs: {ratio}");
     device.reshape(halves[0], Units::Percent(100.0)).unwrap();
-    let again = length(run(&mut device, lane, whole(&recording, id, 1, 864, &input(&recording))));
+    let again = length(run(&mut device, lane, whole(&recording, id, 1, 65_535, &input(&recording))));
     assert_eq!(again, full);
 }
 
@@ -202,7 +207,6 @@ fn memory_is_bounded_by_the_device_and_by_the_tenant() {
     device.limit_memory(b, Some(1 << 30));
     let held: Vec<_> = (0..5).map(|_| device.alloc(a, 3 << 30).unwrap()).collect();
     assert!(matches!(device.alloc(a, 3 << 30), Err(HalError::OutOfMemory { .. })), "16 GiB");
-    assert!(matches!(device.alloc(b, 2 << 30), Err(HalError::OutOfMemory { .. })));
     device.free(held[0]);
     assert!(matches!(device.alloc(b, 2 << 30), Err(HalError::TenantMemory { .. })));
     assert!(matches!(device.alloc(a, 5 << 30), Err(HalError::BufferTooLarge { .. })));
@@ -213,8 +217,7 @@ fn memory_is_bounded_by_the_device_and_by_the_tenant() {
 fn a_recorded_a_fitted_and_a_measured_time_are_taken_as_they_are() {
     let spans = |profile: Profile, given: Option<GivenCost>, tiles: u32| {
         let mut device = SimDevice::open(profile, VirtualClock::new(), SimOptions::default());
-        let (recording, _) = load(&mut device, "matmul_1024", 1);
-        let mut recording = Arc::into_inner(recording).unwrap_or_else(|| panic!("the device holds it"));
+        let mut recording = Arc::into_inner(compile(&mut device, "matmul_1024", 1)).expect("nobody else has it");
         recording.operations[0].given = given;
         if tiles > 0 {
             recording.operations[0].launches[0].tiles = tiles;
@@ -264,7 +267,7 @@ fn a_network_takes_a_plausible_time() {
     let (recording, id) = load(&mut device, "resnet18", 1);
     let flops: u64 = recording.operations.iter().map(|o| o.flops).sum();
     let lane = device.lane(&LaneSpec::default()).unwrap();
-    let done = run(&mut device, lane, whole(&recording, id, 1, 864, &input(&recording)));
+    let done = run(&mut device, lane, whole(&recording, id, 1, 1_024, &input(&recording)));
     let floor = flops as f64 / (19.5e12 * 0.75) * 1e9;
     assert!(done.finished.0 as f64 > floor, "{} ns, at least {floor}", done.finished.0);
     assert!(done.finished < Nanos(20_000_000), "{:?}", done.finished);

@@ -5,6 +5,7 @@
 //! names here are fixed, so that scripts can rely on them. Nothing here computes: commands call the layers below.
 
 mod bench;
+mod calibrate;
 mod case;
 mod check;
 mod compare;
@@ -51,6 +52,7 @@ enum Command {
     Conformance(conformance::Args),
     Bench(bench::Args),
     Run(run::Args),
+    Calibrate(calibrate::Args),
 }
 
 impl Command {
@@ -63,6 +65,7 @@ impl Command {
             Command::Conformance(args) => Box::new(conformance::run(args)?),
             Command::Bench(args) => Box::new(bench::run(args)?),
             Command::Run(args) => Box::new(run::run(args)?),
+            Command::Calibrate(args) => Box::new(calibrate::run(args)?),
         })
     }
 }

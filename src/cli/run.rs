@@ -42,6 +42,9 @@ pub struct Args {
     /// Run with this many seeds, one after another, and give confidence intervals
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     seeds: u32,
+    /// Also run on this simulated twin (a profile that `calibrate` wrote) and give its error per tenant
+    #[arg(long, value_name = "PROFILE.toml")]
+    twin: Option<String>,
     #[command(flatten)]
     files: Files,
     /// Compute real outputs on simulated devices too; all others always do
@@ -71,11 +74,23 @@ pub enum Ran {
         all: bool,
         /// Per device, one for each seed.
         metrics: Vec<Vec<RunMetrics>>,
+        /// How far the twin is from what it was made after.
+        twins: Vec<TwinError>,
         /// How far the outputs of devices are from those of the first one.
         differences: Vec<Difference>,
         /// What else it left.
         files: Files,
     },
+}
+
+/// A tenant's mean latency on a device and on its simulated twin.
+#[derive(Debug, Serialize)]
+pub struct TwinError {
+    tenant: String,
+    measured_mean_ms: Option<f64>,
+    simulated_mean_ms: Option<f64>,
+    /// `(simulated − measured) / measured`.
+    error: Option<f64>,
 }
 
 /// How far the first output of a tenant on one device is from that on the first device.
@@ -118,7 +133,8 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
     let first = args.seed.unwrap_or(scenario.seed);
     let mut metrics: Vec<Vec<RunMetrics>> = Vec::new();
     let mut first_outputs: Vec<Vec<Option<HostTensor>>> = Vec::new();
-    for spec in device.each() {
+    let twin = args.twin.iter().map(|twin| format!("sim:{twin}"));
+    for spec in device.each().into_iter().chain(twin) {
         let mut seeds = Vec::new();
         for seed in (0..u64::from(args.seeds)).map(|k| first.wrapping_add(k)) {
             let options = RunOptions { device: Some(spec.clone()), seed: Some(seed), ..options.clone() };
@@ -130,8 +146,30 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
         }
         metrics.push(seeds);
     }
-    let differences = differences(&metrics, &first_outputs);
-    Ok(Ran::Devices { all: device.is_all(), metrics, differences, files: args.files.clone() })
+    // A twin computes no outputs.
+    let computed = first_outputs.len() - usize::from(args.twin.is_some());
+    let differences = differences(&metrics, &first_outputs[..computed]);
+    let twins = if args.twin.is_some() { twin_errors(&metrics) } else { Vec::new() };
+    let all = device.is_all() || args.twin.is_some();
+    Ok(Ran::Devices { all, metrics, twins, differences, files: args.files.clone() })
+}
+
+/// Compares the last device, the twin, with the first.
+fn twin_errors(metrics: &[Vec<RunMetrics>]) -> Vec<TwinError> {
+    let (Some(first), Some(last)) = (metrics.first().and_then(|m| m.first()), metrics.last().and_then(|m| m.first()))
+    else {
+        return Vec::new();
+    };
+    let error = |(of, twin): (&TenantMetrics, &TenantMetrics)| {
+        let (measured, simulated) = (of.latency_ms.mean, twin.latency_ms.mean);
+        TwinError {
+            tenant: of.name.clone(),
+            measured_mean_ms: measured,
+            simulated_mean_ms: simulated,
+            error: measured.zip(simulated).map(|(m, s)| (s - m) / m),
+        }
+    };
+    first.tenants.iter().zip(&last.tenants).map(error).collect()
 }
 
 /// Compares every device's outputs with those of the first one.
@@ -201,7 +239,7 @@ pub fn run_traced(
 }
 
 /// Whether a file can be made here, asked before the work and not after it.
-fn writable(option: &str, path: &Path) -> Result<(), CliError> {
+pub fn writable(option: &str, path: &Path) -> Result<(), CliError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if path.is_dir() || !folder.is_dir() {
         let what = if path.is_dir() { "a folder" } else { "its folder does not exist" };
@@ -255,6 +293,8 @@ impl Report for Ran {
         struct All<'a, T> {
             devices: Vec<T>,
             differences: &'a [Difference],
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            twin: &'a [TwinError],
         }
         match self {
             Ran::Policies => {
@@ -265,15 +305,15 @@ impl Report for Ran {
                 };
                 to_json(&POLICIES.iter().map(policy).collect::<Vec<_>>())
             }
-            Ran::Devices { all, metrics, differences, .. } => {
+            Ran::Devices { all, metrics, differences, twins: twin, .. } => {
                 let devices = metrics.iter().map(|seeds| Seeds::of(seeds)).collect::<Result<Vec<_>, _>>()?;
                 match (all, metrics.iter().all(|seeds| seeds.len() == 1)) {
                     (false, true) => to_json(&metrics[0][0]),
                     (false, false) => to_json(&devices[0]),
                     (true, true) => {
-                        to_json(&All { devices: metrics.iter().map(|seeds| &seeds[0]).collect(), differences })
+                        to_json(&All { devices: metrics.iter().map(|seeds| &seeds[0]).collect(), differences, twin })
                     }
-                    (true, false) => to_json(&All { devices, differences }),
+                    (true, false) => to_json(&All { devices, differences, twin }),
                 }
             }
         }
@@ -289,7 +329,7 @@ impl Report for Ran {
                 }
                 table.print(out)
             }
-            Ran::Devices { metrics, differences, files, .. } => {
+            Ran::Devices { metrics, differences, twins, files, .. } => {
                 for seeds in metrics {
                     for metrics in seeds {
                         print(metrics, out)?;
@@ -301,6 +341,7 @@ impl Report for Ran {
                 if let [_, _, ..] = metrics.as_slice() {
                     print_devices(metrics, out)?;
                     print_differences(differences, out)?;
+                    print_twins(twins, out)?;
                 }
                 if let Some(path) = &files.trace {
                     writeln!(out, "trace: {} (open it at ui.perfetto.dev)", path.display())?;
@@ -400,6 +441,20 @@ fn print_devices(all: &[Vec<RunMetrics>], out: &mut dyn Write) -> io::Result<()>
         let t = &metrics.totals;
         let figures = [Some(t.throughput_rps), Some(t.goodput_rps), t.antt, t.stp, t.fairness].map(number);
         table.row([metrics.device.name.clone(), t.completed.to_string()].into_iter().chain(figures));
+    }
+    table.print(out)?;
+    writeln!(out)
+}
+
+/// How far the twin is from what it was made after.
+fn print_twins(twins: &[TwinError], out: &mut dyn Write) -> io::Result<()> {
+    if twins.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(&["tenant", "measured mean ms", "simulated mean ms", "error"]);
+    for t in twins {
+        let error = t.error.map_or("-".into(), |e| format!("{:+.1}%", e * 100.0));
+        table.row([t.tenant.clone(), number(t.measured_mean_ms), number(t.simulated_mean_ms), error]);
     }
     table.print(out)?;
     writeln!(out)

@@ -404,7 +404,7 @@ fn while_kernels_are_compiled_others_are_served() {
             self.0.lock().unwrap().recv().map_err(|_| HalError::DeviceLost("the test is over".into()))
         }
     }
-    let (open, gate) = mpsc::channel();
+    let (open, gate) = mpsc::sync_channel(2);
     let compiler: Arc<dyn Compiler> = Arc::new(Gate(Mutex::new(gate)));
     let device = Fragile { compiler: Some(compiler), ..Fragile::new() };
     let engine = Engine::builder().start_on(Box::new(device)).unwrap();
@@ -427,7 +427,7 @@ fn outputs_that_change_while_others_run_are_found() {
     let scenario = scenario::Scenario::parse(text, std::path::Path::new("made.toml")).unwrap();
     let run = |corrupt_after| {
         let inner = device::open("reference", WallClock::start()).unwrap();
-        let device = Fragile { corrupt_after, inner, ..Fragile::new() };
+        let device = Fragile { inner, corrupt_after, ..Fragile::new() };
         let engine = Engine::builder().start_on(Box::new(device)).unwrap();
         let report = run::scenario_on(&engine, &scenario, &run::RunOptions::default(), &mut run::Progress(&mut |_| {}));
         let report = report.unwrap();

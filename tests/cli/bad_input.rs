@@ -21,7 +21,7 @@ fn devices_that_are_not_there() {
     inspect("gpu").complains(2, &["gpu", "allowed is", "wgpu", "reference"]);
     inspect("all").complains(2, &["all"]);
     inspect("cuda").complains(3, &["cuda", "not available"]);
-    inspect("sim:a100-80gb").complains(3, &["sim:a100-80gb", "not available"]);
+    inspect("sim:a100").complains(2, &["a100", "no profile has this name", "h100-sxm"]);
     inspect("wgpu:no such adapter").complains(3, &["no such adapter"]);
     let none = |args: &[&str]| run(cotenant(args).env("VK_ICD_FILENAMES", "/nonexistent"));
     none(&["inspect", "zoo:keyword_spotting", "--device", "wgpu"]).complains(3, &["not available", "install"]);

@@ -205,7 +205,7 @@ impl Chain {
             let joined = out.remove(axis);
             out[axis - 1] *= joined;
         } else if out.len() < 5 {
-            let divisor = [3, 2, 1].into_iter().find(|d| out[axis] % d == 0).unwrap_or(1);
+            let divisor = [3, 2, 1].into_iter().find(|d| out[axis].is_multiple_of(*d)).unwrap_or(1);
             out[axis] /= divisor;
             out.insert(axis, divisor);
         }

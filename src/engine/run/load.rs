@@ -17,27 +17,13 @@ pub(super) fn load(
     tenant_idx: usize,
     watch: &mut dyn Watch,
 ) -> Result<(Tenant, Option<Vec<HostTensor>>), RunError> {
-    let model = match &spec.model {
-        ModelRef::File(path) => ModelSource::File(path.clone()),
-        ModelRef::Zoo(name) => ModelSource::Zoo(name.clone()),
-        ModelRef::Profile(_) => {
-            return Err(RunError::Profile { tenant: spec.name.clone(), model: spec.model.to_string() });
-        }
-    };
-    let load_options = LoadOptions { dims: spec.dims.clone(), shapes: spec.shapes.clone(), ..LoadOptions::default() };
     let mut tell = |stage: LoadStage| watch.stage(RunStage::Loading { tenant: &spec.name, tenant_idx, stage });
     tell(LoadStage::Reading);
-    let (graph, given) = match &spec.inputs {
-        Some(folder) => {
-            let (graph, inputs) = load_with_folder(spec, &model, &load_options, folder)?;
-            (graph, Some(inputs))
-        }
-        None => (graph::load(&model, &load_options).map_err(|e| not_loaded(spec, e))?, None),
-    };
+    let (graph, given) = tenant_graph(spec)?;
     let tenant = TenantSpec {
         name: spec.name.clone(),
-        model,
-        options: load_options,
+        model: model_source(spec)?,
+        options: LoadOptions::default(),
         class: spec.class,
         priority: spec.priority,
         slo: spec.slo,
@@ -46,6 +32,27 @@ pub(super) fn load(
         queue_max: options.queue_max.max(spec.arrival.concurrency().unwrap_or(0) as usize),
     };
     Ok((engine.load_graph(tenant, Arc::new(graph), &mut tell)?, given))
+}
+
+/// The graph of a scenario's tenant, and its inputs where a folder gives them.
+///
+/// # Errors
+/// [`RunError`] naming the tenant.
+pub fn tenant_graph(spec: &scenario::TenantSpec) -> Result<(Graph, Option<Vec<HostTensor>>), RunError> {
+    let model = model_source(spec)?;
+    let options = LoadOptions { dims: spec.dims.clone(), shapes: spec.shapes.clone(), ..LoadOptions::default() };
+    match &spec.inputs {
+        Some(folder) => load_with_folder(spec, &model, &options, folder).map(|(graph, inputs)| (graph, Some(inputs))),
+        None => Ok((graph::load(&model, &options).map_err(|e| not_loaded(spec, e))?, None)),
+    }
+}
+
+fn model_source(spec: &scenario::TenantSpec) -> Result<ModelSource, RunError> {
+    match &spec.model {
+        ModelRef::File(path) => Ok(ModelSource::File(path.clone())),
+        ModelRef::Zoo(name) => Ok(ModelSource::Zoo(name.clone())),
+        ModelRef::Profile(_) => Err(RunError::Profile { tenant: spec.name.clone(), model: spec.model.to_string() }),
+    }
 }
 
 fn not_loaded(spec: &scenario::TenantSpec, source: GraphError) -> RunError {

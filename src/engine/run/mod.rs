@@ -2,7 +2,7 @@
 
 pub(super) mod drive;
 pub mod inputs;
-mod load;
+pub mod load;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;

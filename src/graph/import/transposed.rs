@@ -62,7 +62,7 @@ pub(super) fn conv_transpose(_: &ParsingContext, node: &NodeProto) -> TractResul
         let sizes = values.iter().map(|&v| usize::try_from(v));
         sizes.collect::<Result<Vec<_>, _>>().with_context(|| format!("attribute {name} is {values:?}: below zero"))
     };
-    let auto_pad = match attribute("auto_pad").map(|a| a.s.as_slice()).unwrap_or(b"NOTSET") {
+    let auto_pad = match attribute("auto_pad").map_or(b"NOTSET".as_slice(), |a| a.s.as_slice()) {
         b"NOTSET" | b"" => AutoPad::NotSet,
         b"VALID" => AutoPad::Valid,
         b"SAME_UPPER" => AutoPad::SameUpper,

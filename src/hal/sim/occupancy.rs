@@ -68,11 +68,11 @@ impl SmLimits {
     /// Blocks of `need` that reside on one SM at once; zero when not even one fits.
     pub fn blocks_per_sm(&self, need: &BlockNeed) -> u32 {
         let need = self.need(need);
-        let mut fit = self.room().fits(&need);
-        if need.warp_registers > 0 {
-            fit = fit.min(self.registers / need.warp_registers / self.warp_granule * self.warp_granule / need.warps);
+        let fit = self.room().fits(&need);
+        match self.registers.checked_div(need.warp_registers) {
+            Some(warps) => fit.min(warps / self.warp_granule * self.warp_granule / need.warps),
+            None => fit,
         }
-        fit
     }
 
     /// An empty SM.
@@ -118,14 +118,10 @@ impl Room {
     /// Blocks of `need` that still fit. Which quarter of the register file has room is not followed: beside other kernels
     /// the sum decides, and [`SmLimits::blocks_per_sm`] bounds the blocks of one kernel.
     pub(super) fn fits(&self, need: &Need) -> u32 {
-        let mut fit = (self.slots / need.slots).min(self.warps / need.warps);
-        if need.warp_registers > 0 {
-            fit = fit.min(self.registers / (need.warp_registers * need.warps));
-        }
-        if need.shared > 0 {
-            fit = fit.min(self.shared / need.shared);
-        }
-        fit
+        let by_registers = self.registers.checked_div(need.warp_registers * need.warps);
+        let by_shared = self.shared.checked_div(need.shared);
+        let fit = (self.slots / need.slots).min(self.warps / need.warps);
+        [by_registers, by_shared].into_iter().flatten().fold(fit, u32::min)
     }
 
     pub(super) fn take(&mut self, need: &Need, blocks: u32) {

@@ -31,7 +31,7 @@ pub(super) fn check(node: &NodeProto, known: &Known) -> Result<(), String> {
     if terms.len() != node.input.len() {
         return wrong(&format!("{} terms for {} inputs", terms.len(), node.input.len()));
     }
-    let letters = |term: &str| term.chars().filter(|c| c.is_ascii_alphabetic()).collect::<Vec<char>>();
+    let letters = |term: &str| term.chars().filter(char::is_ascii_alphabetic).collect::<Vec<char>>();
     if let Some(result) = result {
         let named = letters(result);
         if let Some(unknown) = named.iter().find(|c| !terms.iter().any(|t| t.contains(**c))) {

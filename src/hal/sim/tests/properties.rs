@@ -121,7 +121,7 @@ fn play(script: &Script, mut look: impl FnMut(&mut Gpu)) -> (Gpu, String, Vec<Do
         gpu.advance_to(until);
         match action {
             Action::Submit(command) => {
-                submitted.push(gpu.submit(host, streams[*stream], command.clone(), tag).unwrap())
+                submitted.push(gpu.submit(host, streams[*stream], command.clone(), tag).unwrap());
             }
             Action::Retreat(back) if *back <= submitted.len() => {
                 gpu.retreat(submitted[submitted.len() - back]);
