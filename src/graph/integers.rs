@@ -46,7 +46,7 @@ impl Integers {
         let mut axes: [Vec<usize>; 3] = Default::default();
         for (number, axis) in einsum.axes.iter_all_axes().enumerate() {
             for (list, places) in axes.iter_mut().zip([&axis.inputs[0], &axis.inputs[1], &axis.outputs[0]]) {
-                for &place in places.iter() {
+                for &place in places {
                     list.resize(list.len().max(place + 1), usize::MAX);
                     list[place] = number;
                 }
