@@ -105,7 +105,7 @@ fn on(device: Box<dyn Device>, model: &ModelProto, inputs: &[HostTensor]) -> Res
     let engine = Engine::builder().start_on(device).map_err(|e| e.to_string())?;
     let tenant =
         engine.load_graph(TenantSpec::new("model", ""), Arc::new(graph), &mut |_| {}).map_err(|e| e.to_string())?;
-    let answer = tenant.infer(inputs.to_vec()).and_then(|pending| pending.wait()).map_err(|e| e.to_string())?;
+    let answer = tenant.infer(inputs.to_vec()).and_then(cotenant::engine::Pending::wait).map_err(|e| e.to_string())?;
     Ok(answer.outputs)
 }
 

@@ -10,7 +10,8 @@ const NAN: f32 = f32::NAN;
 fn functions_of_one_value_keep_it() {
     let values = [NAN, -2.0, 0.5, NAN, f32::INFINITY, f32::NEG_INFINITY, 3.0];
     let x = HostTensor::from_f32(&[7], &values);
-    let functions: [(&str, fn(f64) -> f64); 8] = [
+    type Exact = fn(f64) -> f64;
+    let functions: [(&str, Exact); 8] = [
         ("Tanh", f64::tanh),
         ("Sigmoid", |v| 1.0 / (1.0 + (-v).exp())),
         ("Relu", |v| if v < 0.0 { 0.0 } else { v }),
