@@ -304,13 +304,13 @@ impl Device for WgpuDevice {
     }
 
     fn alloc(&mut self, tenant: TenantId, bytes: u64) -> Result<BufferId, HalError> {
-        // Bindings hold at least one element, and the largest elements have two words.
-        let bytes = self.quotas.take(tenant, bytes.max(8))?;
+        let bytes = self.quotas.take(tenant, bytes)?;
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         // wgpu zeroes what was never written before the first use.
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("tenant"),
-            size: bytes.max(4),
+            // Bindings hold at least one element, and the largest elements have two words.
+            size: bytes.max(8),
             usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: false,
         });
