@@ -288,7 +288,11 @@ fn oracle(chain: &Chain) -> TractResult<Vec<HostTensor>> {
     outputs.iter().map(convert).collect()
 }
 
-fn same(got: &[HostTensor], expected: &[HostTensor]) -> Result<(), String> {
+/// Operators in which the oracle loses what is no number; ours keep it, as ONNX asks.
+const LOSE_NAN: [&str; 6] = ["Max ", "Min ", "Clip ", "Relu ", "Sigmoid ", "Tanh "];
+
+fn same(got: &[HostTensor], expected: &[HostTensor], story: &[String]) -> Result<(), String> {
+    let loses_nan = story.iter().any(|step| LOSE_NAN.iter().any(|operator| step.starts_with(operator)));
     for (got, expected) in got.iter().zip(expected) {
         if got.shape() != expected.shape() {
             return Err(format!("shape {:?}, expected {:?}", got.shape(), expected.shape()));
@@ -299,7 +303,7 @@ fn same(got: &[HostTensor], expected: &[HostTensor]) -> Result<(), String> {
         // Beyond a quotient by nearly nothing, numbers say little.
         let wild = expected.iter().any(|v| !v.is_finite() || v.abs() > 1e4);
         for (at, (g, e)) in got.iter().zip(&expected).enumerate() {
-            if !(wild || (g - e).abs() <= 1e-3 * largest) {
+            if !(wild || (loses_nan && g.is_nan()) || (g - e).abs() <= 1e-3 * largest) {
                 return Err(format!("element {at} is {g}, expected {e}"));
             }
         }
@@ -323,7 +327,7 @@ fn simplified_graphs_compute_the_same() {
         compared += 1;
         let inputs: Vec<HostTensor> = chain.inputs.iter().map(Plain::tensor).collect();
         for engine in &engines {
-            let outcome = run(engine, &chain.net, &inputs).and_then(|got| same(&got, &expected));
+            let outcome = run(engine, &chain.net, &inputs).and_then(|got| same(&got, &expected, &chain.story));
             if let Err(what) = outcome {
                 failures.push(format!("seed {seed} on {}: {what}: {}", engine.caps().name, chain.story.join(", ")));
             }
