@@ -53,11 +53,13 @@ pub fn replace_file(path: &Path, contents: impl FnOnce(&mut BufWriter<&File>) ->
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let mut beside = tempfile::Builder::new();
     // Temporary files are private unless told otherwise; a trace is as readable as any new file.
     #[cfg(unix)]
-    beside.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let beside = beside.tempfile_in(folder)?;
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    #[cfg(unix)]
+    let beside = tempfile::Builder::new().permissions(readable).tempfile_in(folder)?;
+    #[cfg(not(unix))]
+    let beside = tempfile::NamedTempFile::new_in(folder)?;
     fill(beside.as_file())?;
     beside.persist(path)?;
     Ok(())
