@@ -6,6 +6,7 @@
 // consts LANES (workgroup size), GROUP (lanes of a row, a power of two that divides LANES), OUTER, INNER (axes in use,
 //        the last ones), IN_WEIGHTS, LEAST (0 the largest, 1 the smallest), LAST (among equals 0 the first, 1 the last),
 //        INTEGER (0 f32, 1 i32). NaN is never the extremum; a row of nothing else gives 0.
+// links  functions/strided_place.wgsl
 // checks src/kernel/arg_reduce.rs::reference, exact
 const LANES: u32 = 64u;
 const GROUP: u32 = 8u;
@@ -56,69 +57,12 @@ fn beats(b: u32, j: u32, a: u32, i: u32) -> bool {
     return better || (equal && select((j < i), (i < j), LAST == 1u));
 }
 
-// Where a row begins.
-fn across(row: u32, dims: array<u32, 6>, strides: array<u32, 6>) -> u32 {
-    // Spelled out: an array that a loop indexes would be memory, on some drivers very slow memory.
-    if (OUTER == 1u) {
-        return row * strides[5];
-    }
-    var rest = row / dims[5];
-    var at = (row % dims[5]) * strides[5];
-    if (OUTER == 2u) {
-        return at + rest * strides[4];
-    }
-    at += (rest % dims[4]) * strides[4];
-    rest = rest / dims[4];
-    if (OUTER == 3u) {
-        return at + rest * strides[3];
-    }
-    at += (rest % dims[3]) * strides[3];
-    rest = rest / dims[3];
-    if (OUTER == 4u) {
-        return at + rest * strides[2];
-    }
-    at += (rest % dims[2]) * strides[2];
-    rest = rest / dims[2];
-    if (OUTER == 5u) {
-        return at + rest * strides[1];
-    }
-    at += (rest % dims[1]) * strides[1];
-    rest = rest / dims[1];
-    return at + rest * strides[0];
-}
-
-// Where element i of a row lies, from the row's beginning.
-fn along(i: u32, dims: array<u32, 6>, strides: array<u32, 6>) -> u32 {
-    if (INNER == 1u) {
-        return i * strides[5];
-    }
-    var rest = i / dims[5];
-    var at = (i % dims[5]) * strides[5];
-    if (INNER == 2u) {
-        return at + rest * strides[4];
-    }
-    at += (rest % dims[4]) * strides[4];
-    rest = rest / dims[4];
-    if (INNER == 3u) {
-        return at + rest * strides[3];
-    }
-    at += (rest % dims[3]) * strides[3];
-    rest = rest / dims[3];
-    if (INNER == 4u) {
-        return at + rest * strides[2];
-    }
-    at += (rest % dims[2]) * strides[2];
-    rest = rest / dims[2];
-    if (INNER == 5u) {
-        return at + rest * strides[1];
-    }
-    at += (rest % dims[1]) * strides[1];
-    rest = rest / dims[1];
-    return at + rest * strides[0];
+fn strided_place(number: u32, axes: u32, dims: array<u32, 6>, strides: array<u32, 6>) -> u32 {
+    return 0u;
 }
 
 fn fetch(op: ArgReduceOp, x: u32, i: u32) -> u32 {
-    let at = x + along(i, op.inner, op.x_inner);
+    let at = x + strided_place(i, INNER, op.inner, op.x_inner);
     if (IN_WEIGHTS == 1u) {
         return bitcast<u32>(weights[at]);
     }
@@ -131,7 +75,7 @@ fn arg_reduce_tile(op: ArgReduceOp, tile: u32, lane: u32) {
     var word = worst();
     var index = 0u;
     if (row < op.rows) {
-        let x = op.x + across(row, op.outer, op.x_outer);
+        let x = op.x + strided_place(row, OUTER, op.outer, op.x_outer);
         for (var i = part; i < op.n; i += GROUP) {
             let other = fetch(op, x, i);
             if (beats(other, i, word, index)) {
@@ -160,6 +104,6 @@ fn arg_reduce_tile(op: ArgReduceOp, tile: u32, lane: u32) {
         }
     }
     if (row < op.rows && part == 0u) {
-        arena[op.y + across(row, op.outer, op.y_outer)] = bitcast<f32>(index);
+        arena[op.y + strided_place(row, OUTER, op.outer, op.y_outer)] = bitcast<f32>(index);
     }
 }

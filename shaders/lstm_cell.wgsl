@@ -6,6 +6,7 @@
 // h, c   any strides   f32      arena, write; c may be c0 itself
 // tile   LANES neighbouring elements in row-major order; any number of workers; no empty axis
 // consts LANES (workgroup size), RANK (axes in use, the last ones), IN_WEIGHTS
+// links  fragments/sigmoid.wgsl, fragments/tanh_f32.wgsl
 // checks src/kernel/lstm_cell.rs::reference, 1e-6 of the largest
 const LANES: u32 = 64u;
 const RANK: u32 = 1u;
@@ -28,27 +29,19 @@ struct LstmCellOp {
 @group(0) @binding(1) var<storage, read> weights: array<f32>;
 @group(0) @binding(2) var<storage, read_write> arena: array<f32>;
 
-fn lstm_cell_load(bit: u32, at: u32) -> f32 {
+fn load(bit: u32, at: u32) -> f32 {
     if (((IN_WEIGHTS >> bit) & 1u) == 1u) {
         return weights[at];
     }
     return arena[at];
 }
 
-// Both functions stay finite for every number and keep NaN, which is told by its bits.
-fn lstm_cell_sigmoid(x: f32) -> f32 {
-    let e = exp(-abs(x));
-    let y = select(e, 1.0, x >= 0.0) / (1.0 + e);
-    return select(y, x, (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u);
+fn sigmoid(x: f32) -> f32 {
+    return x;
 }
 
-fn lstm_cell_tanh(x: f32) -> f32 {
-    let z = x * x;
-    let near = x + x * z * (-3.33332819422e-1 + z * (1.33314422036e-1 + z * (-5.37397155531e-2 + z * (2.06390887954e-2 - z * 5.70498872745e-3))));
-    let e = exp(-2.0 * abs(x));
-    let far = (1.0 - e) / (1.0 + e);
-    let y = select(select(far, -far, x < 0.0), near, abs(x) < 0.625);
-    return select(y, x, (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u);
+fn tanh_f32(x: f32) -> f32 {
+    return x;
 }
 
 fn lstm_cell_tile(op: LstmCellOp, tile: u32, lane: u32) {
@@ -72,12 +65,12 @@ fn lstm_cell_tile(op: LstmCellOp, tile: u32, lane: u32) {
             h += k * p.h_strides[axis];
             c += k * p.c_strides[axis];
         }
-        let i = lstm_cell_sigmoid(lstm_cell_load(0u, gate));
-        let o = lstm_cell_sigmoid(lstm_cell_load(0u, gate + p.gate_step));
-        let f = lstm_cell_sigmoid(lstm_cell_load(0u, gate + 2u * p.gate_step));
-        let g = lstm_cell_tanh(lstm_cell_load(0u, gate + 3u * p.gate_step));
-        let state = f * lstm_cell_load(1u, c0) + i * g;
+        let i = sigmoid(load(0u, gate));
+        let o = sigmoid(load(0u, gate + p.gate_step));
+        let f = sigmoid(load(0u, gate + 2u * p.gate_step));
+        let g = tanh_f32(load(0u, gate + 3u * p.gate_step));
+        let state = f * load(1u, c0) + i * g;
         arena[c] = state;
-        arena[h] = o * lstm_cell_tanh(state);
+        arena[h] = o * tanh_f32(state);
     }
 }

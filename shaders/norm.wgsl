@@ -8,6 +8,7 @@
 // consts LANES (workgroup size), GROUP (lanes of a row, a power of two that divides LANES), OUTER, INNER (axes in use,
 //        the last ones), IN_WEIGHTS, CENTERED (0: the mean is not subtracted), SCALE, SHIFT (1 where there is one)
 // order  two passes, so that a large mean costs no digits of the variance
+// links  functions/strided_place.wgsl
 // checks src/kernel/norm.rs::reference, relative error <= 1e-5 (sum order differs)
 const LANES: u32 = 64u;
 const GROUP: u32 = 8u;
@@ -43,65 +44,8 @@ struct NormOp {
 
 var<workgroup> parts: array<f32, LANES>;
 
-// Where a row begins.
-fn across(row: u32, dims: array<u32, 6>, strides: array<u32, 6>) -> u32 {
-    // Spelled out: an array that a loop indexes would be memory, on some drivers very slow memory.
-    if (OUTER == 1u) {
-        return row * strides[5];
-    }
-    var rest = row / dims[5];
-    var at = (row % dims[5]) * strides[5];
-    if (OUTER == 2u) {
-        return at + rest * strides[4];
-    }
-    at += (rest % dims[4]) * strides[4];
-    rest = rest / dims[4];
-    if (OUTER == 3u) {
-        return at + rest * strides[3];
-    }
-    at += (rest % dims[3]) * strides[3];
-    rest = rest / dims[3];
-    if (OUTER == 4u) {
-        return at + rest * strides[2];
-    }
-    at += (rest % dims[2]) * strides[2];
-    rest = rest / dims[2];
-    if (OUTER == 5u) {
-        return at + rest * strides[1];
-    }
-    at += (rest % dims[1]) * strides[1];
-    rest = rest / dims[1];
-    return at + rest * strides[0];
-}
-
-// Where element i of a row lies, from the row's beginning.
-fn along(i: u32, dims: array<u32, 6>, strides: array<u32, 6>) -> u32 {
-    if (INNER == 1u) {
-        return i * strides[5];
-    }
-    var rest = i / dims[5];
-    var at = (i % dims[5]) * strides[5];
-    if (INNER == 2u) {
-        return at + rest * strides[4];
-    }
-    at += (rest % dims[4]) * strides[4];
-    rest = rest / dims[4];
-    if (INNER == 3u) {
-        return at + rest * strides[3];
-    }
-    at += (rest % dims[3]) * strides[3];
-    rest = rest / dims[3];
-    if (INNER == 4u) {
-        return at + rest * strides[2];
-    }
-    at += (rest % dims[2]) * strides[2];
-    rest = rest / dims[2];
-    if (INNER == 5u) {
-        return at + rest * strides[1];
-    }
-    at += (rest % dims[1]) * strides[1];
-    rest = rest / dims[1];
-    return at + rest * strides[0];
+fn strided_place(number: u32, axes: u32, dims: array<u32, 6>, strides: array<u32, 6>) -> u32 {
+    return 0u;
 }
 
 fn load(operand: u32, at: u32) -> f32 {
@@ -112,7 +56,7 @@ fn load(operand: u32, at: u32) -> f32 {
 }
 
 fn fetch(op: NormOp, x: u32, i: u32) -> f32 {
-    return load(0u, x + along(i, op.inner, op.x_inner));
+    return load(0u, x + strided_place(i, INNER, op.inner, op.x_inner));
 }
 
 // The sum of x, or with `squares` that of (x - mean)^2, over elements part, part + GROUP, … of the row.
@@ -174,7 +118,7 @@ fn norm_tile(op: NormOp, tile: u32, lane: u32) {
     let inside = row < op.rows;
     var x = 0u;
     if (inside) {
-        x = op.x + across(row, op.outer, op.x_outer);
+        x = op.x + strided_place(row, OUTER, op.outer, op.x_outer);
     }
     var mean = 0.0;
     if (CENTERED == 1u) {
@@ -190,24 +134,24 @@ fn norm_tile(op: NormOp, tile: u32, lane: u32) {
     square = shared_sum(square, part, lane) / f32(op.n);
     if (inside) {
         let inverse = 1.0 / sqrt(square + op.eps);
-        let y = op.y + across(row, op.outer, op.y_outer);
+        let y = op.y + strided_place(row, OUTER, op.outer, op.y_outer);
         var scale = 0u;
         if (SCALE == 1u) {
-            scale = op.scale + across(row, op.outer, op.scale_outer);
+            scale = op.scale + strided_place(row, OUTER, op.outer, op.scale_outer);
         }
         var shift = 0u;
         if (SHIFT == 1u) {
-            shift = op.shift + across(row, op.outer, op.shift_outer);
+            shift = op.shift + strided_place(row, OUTER, op.outer, op.shift_outer);
         }
         for (var i = part; i < op.n; i += GROUP) {
             var v = (fetch(op, x, i) - mean) * inverse;
             if (SCALE == 1u) {
-                v = v * load(1u, scale + along(i, op.inner, op.scale_inner));
+                v = v * load(1u, scale + strided_place(i, INNER, op.inner, op.scale_inner));
             }
             if (SHIFT == 1u) {
-                v = v + load(2u, shift + along(i, op.inner, op.shift_inner));
+                v = v + load(2u, shift + strided_place(i, INNER, op.inner, op.shift_inner));
             }
-            arena[y + along(i, op.inner, op.y_inner)] = v;
+            arena[y + strided_place(i, INNER, op.inner, op.y_inner)] = v;
         }
     }
 }

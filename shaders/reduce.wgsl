@@ -8,6 +8,7 @@
 //        5 minimum of f32; 8 sum, 9 product, 10 maximum, 11 minimum of i32; 12 any, 13 all of bool
 // order  a lane adds trees of four, 32 of those to a block, blocks to its total; lanes join pairwise; so 1e6 elements
 //        keep 1e-5. NaN wins maximum and minimum.
+// links  functions/strided_place.wgsl
 // checks src/kernel/reduce.rs::reference, relative error <= 1e-5 of the sum of magnitudes, exact for the rest
 const LANES: u32 = 64u;
 const GROUP: u32 = 8u;
@@ -74,69 +75,12 @@ fn joined(a: u32, b: u32) -> u32 {
     }
 }
 
-// Where a row begins.
-fn across(row: u32, dims: array<u32, 6>, strides: array<u32, 6>) -> u32 {
-    // Spelled out: an array that a loop indexes would be memory, on some drivers very slow memory.
-    if (OUTER == 1u) {
-        return row * strides[5];
-    }
-    var rest = row / dims[5];
-    var at = (row % dims[5]) * strides[5];
-    if (OUTER == 2u) {
-        return at + rest * strides[4];
-    }
-    at += (rest % dims[4]) * strides[4];
-    rest = rest / dims[4];
-    if (OUTER == 3u) {
-        return at + rest * strides[3];
-    }
-    at += (rest % dims[3]) * strides[3];
-    rest = rest / dims[3];
-    if (OUTER == 4u) {
-        return at + rest * strides[2];
-    }
-    at += (rest % dims[2]) * strides[2];
-    rest = rest / dims[2];
-    if (OUTER == 5u) {
-        return at + rest * strides[1];
-    }
-    at += (rest % dims[1]) * strides[1];
-    rest = rest / dims[1];
-    return at + rest * strides[0];
-}
-
-// Where element i of a row lies, from the row's beginning.
-fn along(i: u32, dims: array<u32, 6>, strides: array<u32, 6>) -> u32 {
-    if (INNER == 1u) {
-        return i * strides[5];
-    }
-    var rest = i / dims[5];
-    var at = (i % dims[5]) * strides[5];
-    if (INNER == 2u) {
-        return at + rest * strides[4];
-    }
-    at += (rest % dims[4]) * strides[4];
-    rest = rest / dims[4];
-    if (INNER == 3u) {
-        return at + rest * strides[3];
-    }
-    at += (rest % dims[3]) * strides[3];
-    rest = rest / dims[3];
-    if (INNER == 4u) {
-        return at + rest * strides[2];
-    }
-    at += (rest % dims[2]) * strides[2];
-    rest = rest / dims[2];
-    if (INNER == 5u) {
-        return at + rest * strides[1];
-    }
-    at += (rest % dims[1]) * strides[1];
-    rest = rest / dims[1];
-    return at + rest * strides[0];
+fn strided_place(number: u32, axes: u32, dims: array<u32, 6>, strides: array<u32, 6>) -> u32 {
+    return 0u;
 }
 
 fn fetch(op: ReduceOp, x: u32, i: u32) -> u32 {
-    let at = x + along(i, op.inner, op.x_inner);
+    let at = x + strided_place(i, INNER, op.inner, op.x_inner);
     if (IN_WEIGHTS == 1u) {
         return prepared(bitcast<u32>(weights[at]));
     }
@@ -169,7 +113,7 @@ fn reduce_tile(op: ReduceOp, tile: u32, lane: u32) {
     let part = lane % GROUP;
     var total = unit();
     if (row < op.rows) {
-        total = lane_total(op, op.x + across(row, op.outer, op.x_outer), part);
+        total = lane_total(op, op.x + strided_place(row, OUTER, op.outer, op.x_outer), part);
     }
     if (GROUP > 1u) {
         // Nobody reads the previous tile's parts any more.
@@ -187,6 +131,6 @@ fn reduce_tile(op: ReduceOp, tile: u32, lane: u32) {
         if (KIND <= 2u) {
             total = bitcast<u32>(bitcast<f32>(total) / op.divisor);
         }
-        arena[op.y + across(row, op.outer, op.y_outer)] = bitcast<f32>(total);
+        arena[op.y + strided_place(row, OUTER, op.outer, op.y_outer)] = bitcast<f32>(total);
     }
 }

@@ -8,6 +8,7 @@
 // consts LANES (workgroup size), GROUP (lanes of a row, a power of two that divides LANES), OUTER, INNER (axes in use,
 //        the last ones), IN_WEIGHTS, KIND. NaN, +inf and a row of -inf give NaN as IEEE arithmetic does, but for
 //        KIND 2: there an infinite m is the result.
+// links  functions/strided_place.wgsl
 // checks src/kernel/softmax.rs::reference, relative error <= 1e-5 (softmax), absolute 1e-5 (log-softmax);
 //        src/kernel/log_sum_exp.rs::reference, relative error <= 1e-5, absolute where the result is below one
 const LANES: u32 = 64u;
@@ -35,69 +36,12 @@ struct SoftmaxOp {
 
 var<workgroup> parts: array<f32, LANES>;
 
-// Where a row begins.
-fn across(row: u32, dims: array<u32, 6>, strides: array<u32, 6>) -> u32 {
-    // Spelled out: an array that a loop indexes would be memory, on some drivers very slow memory.
-    if (OUTER == 1u) {
-        return row * strides[5];
-    }
-    var rest = row / dims[5];
-    var at = (row % dims[5]) * strides[5];
-    if (OUTER == 2u) {
-        return at + rest * strides[4];
-    }
-    at += (rest % dims[4]) * strides[4];
-    rest = rest / dims[4];
-    if (OUTER == 3u) {
-        return at + rest * strides[3];
-    }
-    at += (rest % dims[3]) * strides[3];
-    rest = rest / dims[3];
-    if (OUTER == 4u) {
-        return at + rest * strides[2];
-    }
-    at += (rest % dims[2]) * strides[2];
-    rest = rest / dims[2];
-    if (OUTER == 5u) {
-        return at + rest * strides[1];
-    }
-    at += (rest % dims[1]) * strides[1];
-    rest = rest / dims[1];
-    return at + rest * strides[0];
-}
-
-// Where element i of a row lies, from the row's beginning.
-fn along(i: u32, dims: array<u32, 6>, strides: array<u32, 6>) -> u32 {
-    if (INNER == 1u) {
-        return i * strides[5];
-    }
-    var rest = i / dims[5];
-    var at = (i % dims[5]) * strides[5];
-    if (INNER == 2u) {
-        return at + rest * strides[4];
-    }
-    at += (rest % dims[4]) * strides[4];
-    rest = rest / dims[4];
-    if (INNER == 3u) {
-        return at + rest * strides[3];
-    }
-    at += (rest % dims[3]) * strides[3];
-    rest = rest / dims[3];
-    if (INNER == 4u) {
-        return at + rest * strides[2];
-    }
-    at += (rest % dims[2]) * strides[2];
-    rest = rest / dims[2];
-    if (INNER == 5u) {
-        return at + rest * strides[1];
-    }
-    at += (rest % dims[1]) * strides[1];
-    rest = rest / dims[1];
-    return at + rest * strides[0];
+fn strided_place(number: u32, axes: u32, dims: array<u32, 6>, strides: array<u32, 6>) -> u32 {
+    return 0u;
 }
 
 fn fetch(op: SoftmaxOp, x: u32, i: u32) -> f32 {
-    let at = x + along(i, op.inner, op.x_inner);
+    let at = x + strided_place(i, INNER, op.inner, op.x_inner);
     if (IN_WEIGHTS == 1u) {
         return weights[at];
     }
@@ -197,7 +141,7 @@ fn softmax_tile(op: SoftmaxOp, tile: u32, lane: u32) {
     var x = 0u;
     var top = 0.0;
     if (inside) {
-        x = op.x + across(row, op.outer, op.x_outer);
+        x = op.x + strided_place(row, OUTER, op.outer, op.x_outer);
         top = lane_max(op, x, part);
     }
     top = shared_max(top, part, lane);
@@ -207,7 +151,7 @@ fn softmax_tile(op: SoftmaxOp, tile: u32, lane: u32) {
     }
     sum = shared_sum(sum, part, lane);
     if (inside) {
-        let y = op.y + across(row, op.outer, op.y_outer);
+        let y = op.y + strided_place(row, OUTER, op.outer, op.y_outer);
         let scale = 1.0 / sum;
         var less = log(sum);
         // Drivers differ in log(NaN).
@@ -221,7 +165,7 @@ fn softmax_tile(op: SoftmaxOp, tile: u32, lane: u32) {
         } else {
             for (var i = part; i < op.n; i += GROUP) {
                 let v = fetch(op, x, i) - top;
-                let at = y + along(i, op.inner, op.y_inner);
+                let at = y + strided_place(i, INNER, op.inner, op.y_inner);
                 if (KIND == 1u) {
                     arena[at] = v - less;
                 } else {

@@ -22,7 +22,8 @@ fn signature(fragment: Fragment) -> (Vec<DType>, DType) {
         "u32" => DType::Bool,
         other => panic!("{}: parameter type {other}", fragment.name),
     };
-    let line = fragment.source.lines().find(|l| l.starts_with("fn ")).expect("a function");
+    let begin = format!("fn {}(", fragment.name);
+    let line = fragment.source.lines().find(|l| l.starts_with(&begin)).expect("a function");
     let (_, rest) = line.split_once('(').expect("parameters");
     let (parameters, rest) = rest.split_once(')').expect("parameters");
     let (_, result) = rest.split_once("->").expect("a result");

@@ -17,7 +17,8 @@ use naga::back::{hlsl, msl, spv};
 fn spec(file: &KernelFile, chain: Option<Chain>) -> KernelSpec {
     let line = file.source.lines().find(|l| l.starts_with("const LANES: u32 = ")).expect("a workgroup size");
     let digits: String = line["const LANES: u32 = ".len()..].chars().take_while(char::is_ascii_digit).collect();
-    KernelSpec { name: file.name, source: file.source, consts: vec![], lanes: digits.parse().expect("a number"), chain }
+    let lanes = digits.parse().expect("a number");
+    KernelSpec { name: file.name, source: file.source, functions: file.functions, consts: vec![], lanes, chain }
 }
 
 /// The kernel alone, and where it has a `chain`, with none and with two steps in it.
@@ -40,7 +41,7 @@ fn variants(file: &KernelFile) -> Vec<KernelSpec> {
 /// An elementwise kernel of one fragment.
 fn alone(fragment: &Fragment) -> KernelSpec {
     let module = naga::front::wgsl::parse_str(fragment.source).unwrap();
-    let (_, function) = module.functions.iter().next().unwrap();
+    let (_, function) = module.functions.iter().find(|(_, f)| f.name.as_deref() == Some(fragment.name)).unwrap();
     let args = (0..function.arguments.len() as u8).map(ChainArg::Scalar).collect();
     let elementwise = KERNELS.iter().find(|k| k.name == "elementwise").unwrap();
     spec(elementwise, Some(Chain { steps: vec![ChainStep { fragment: *fragment, args }] }))
@@ -49,7 +50,8 @@ fn alone(fragment: &Fragment) -> KernelSpec {
 #[test]
 fn every_file_parses() {
     let kernels = KERNELS.iter().map(|k| (k.name, k.source));
-    for (name, source) in kernels.chain(fragments::ALL.iter().map(|f| (f.name, f.source))) {
+    let functions = fragments::ALL.iter().chain(fragments::SHARED).map(|f| (f.name, f.source));
+    for (name, source) in kernels.chain(functions) {
         let module =
             naga::front::wgsl::parse_str(source).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(source)));
         validate(&module).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -58,13 +60,37 @@ fn every_file_parses() {
 }
 
 #[test]
-fn a_fragment_file_is_one_function_of_its_name() {
-    for fragment in fragments::ALL {
+fn a_fragment_file_is_one_function_of_its_name_and_declares_what_it_calls() {
+    for fragment in fragments::ALL.iter().chain(fragments::SHARED) {
         let module = naga::front::wgsl::parse_str(fragment.source).unwrap();
         let names: Vec<_> = module.functions.iter().map(|(_, f)| f.name.clone().unwrap()).collect();
-        assert_eq!(names, [fragment.name]);
+        let called = fragment.functions.iter().map(|f| f.name);
+        assert_eq!(names, called.chain([fragment.name]).collect::<Vec<_>>());
         assert!(module.global_variables.is_empty() && module.entry_points.is_empty(), "{}", fragment.name);
     }
+}
+
+#[test]
+fn shared_functions_are_declared_as_they_are() {
+    let kernel = |declaration: &str, functions| {
+        KernelSpec {
+        name: "k",
+        source: format!(
+            "const LANES: u32 = 8u;\nstruct Op {{ n: u32 }}\n{declaration}\nfn k_tile(op: Op, tile: u32, lane: u32) {{}}\n"
+        )
+        .leak(),
+        functions,
+        consts: vec![],
+        lanes: 8,
+        chain: None,
+    }
+    };
+    let declaration = "fn sine_cosine(x: f32) -> vec2<f32> { return vec2<f32>(x); }";
+    compose(&kernel(declaration, &[fragments::SINE_COSINE])).unwrap();
+    let other = declaration.replace("vec2", "vec3");
+    let refused = |declaration: &str| compose(&kernel(declaration, &[fragments::SINE_COSINE])).unwrap_err();
+    assert!(refused(&other).contains("sine_cosine is declared with other types"), "{}", refused(&other));
+    assert!(refused("").contains("sine_cosine is to be linked but not declared"), "{}", refused(""));
 }
 
 #[test]
@@ -87,13 +113,18 @@ fn parameters_are_laid_out_alike_on_host_and_device() {
 
 #[test]
 fn every_file_is_listed() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
-    let entries = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
-    let files: HashSet<String> = entries
-        .filter(|path| path.extension().is_some_and(|e| e == "wgsl"))
-        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
-        .collect();
-    assert_eq!(files, KERNELS.iter().map(|k| k.name.to_string()).collect());
+    let listed = |folder: &str, names: HashSet<&str>| {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let entries = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+        let files: HashSet<String> = entries
+            .filter(|path| path.extension().is_some_and(|e| e == "wgsl"))
+            .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+            .collect();
+        assert_eq!(files.iter().map(String::as_str).collect::<HashSet<_>>(), names);
+    };
+    listed("shaders", KERNELS.iter().map(|k| k.name).collect());
+    listed("shaders/fragments", fragments::ALL.iter().map(|f| f.name).collect());
+    listed("shaders/functions", fragments::SHARED.iter().map(|f| f.name).collect());
 }
 
 /// Composes a kernel and writes it in every language.

@@ -19,7 +19,7 @@ struct TrialOp { y: u32, n: u32 }
 
 fn spec(body: &str) -> KernelSpec {
     let text = format!("{HEAD}fn trial_tile(op: TrialOp, tile: u32, lane: u32) {{\n{body}\n}}\n");
-    KernelSpec { name: "trial", source: text.leak(), consts: vec![], lanes: 8, chain: None }
+    KernelSpec { name: "trial", source: text.leak(), functions: &[], consts: vec![], lanes: 8, chain: None }
 }
 
 /// The composed shader as WGSL.

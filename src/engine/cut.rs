@@ -86,7 +86,7 @@ mod tests {
     use crate::hal::{BufferId, Device, KernelSpec, WallClock};
 
     fn launch(tiles: u32, tile_iterations: u32) -> Launch {
-        let kernel = KernelSpec { name: "k", source: "", consts: vec![], lanes: 8, chain: None };
+        let kernel = KernelSpec { name: "k", source: "", functions: &[], consts: vec![], lanes: 8, chain: None };
         Launch { kernel: Arc::new(kernel), params: vec![], tiles, workers: 1, tile_iterations, weights: BufferId(0) }
     }
 

@@ -54,7 +54,7 @@ fn chain_of(operators: &str, host: Arc<dyn HostFn>) -> Compile {
             dtype: DType::F32,
             wide: false,
         };
-        let kernel = KernelSpec { name: "add_one", source: "", consts: vec![], lanes: 8, chain: None };
+        let kernel = KernelSpec { name: "add_one", source: "", functions: &[], consts: vec![], lanes: 8, chain: None };
         let launch =
             Launch { kernel: Arc::new(kernel), params: vec![], tiles: 4, workers: 4, tile_iterations: 1, weights };
         let operation = |(at, kind): (usize, char)| Operation {

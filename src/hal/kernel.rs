@@ -2,17 +2,20 @@
 //!
 //! A kernel file is valid WGSL as it stands. It declares a parameter struct, a tile function
 //! `NAME_tile(op: Struct, tile: u32, lane: u32)`, `const`s that select a configuration, and perhaps a function `chain`
-//! that the linker replaces by a composition of one-function files ([`Chain`]).
+//! that the linker replaces by a composition of one-function files ([`Chain`]). Functions that several files need have files
+//! of their own too: a file that calls one declares it, with any body, and the linker puts the other in its place.
 
 use std::fmt::Write;
 
-/// A one-function WGSL file: an elementwise function of one to three scalars.
+/// A one-function WGSL file, valid as it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fragment {
     /// The function's name.
     pub name: &'static str,
     /// The file.
     pub source: &'static str,
+    /// Files of the functions that this one declares and leaves to the linker.
+    pub functions: &'static [Fragment],
 }
 
 /// Where an argument of a chain step comes from.
@@ -29,7 +32,7 @@ pub enum ChainArg {
 /// One call in a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ChainStep {
-    /// The function to call.
+    /// The function to call, of one to three scalars.
     pub fragment: Fragment,
     /// Its arguments, in order. Words are reinterpreted as the parameter's type.
     pub args: Vec<ChainArg>,
@@ -49,6 +52,8 @@ pub struct KernelSpec {
     pub name: &'static str,
     /// The file's text.
     pub source: &'static str,
+    /// Files of the functions that it declares and leaves to the linker.
+    pub functions: &'static [Fragment],
     /// Values for named `const NAME: u32` declarations.
     pub consts: Vec<(&'static str, u32)>,
     /// Invocations of a workgroup: the value of `const LANES`.
@@ -113,6 +118,7 @@ mod tests {
         KernelSpec {
             name: "k",
             source: "const LANES: u32 = 64u;\nconst RM: u32 = 4u; // rows\nfn f() {}\n",
+            functions: &[],
             consts,
             lanes: 8,
             chain: None,

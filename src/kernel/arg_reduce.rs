@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::params::{KernelFile, params};
 use super::rows::{Rows, dense_rows, outer_shape};
-use super::{Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, stride_words};
+use super::{Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, fragments, stride_words};
 use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{DType, HostTensor, volume};
 
 pub(super) const FILE: KernelFile = KernelFile {
     name: "arg_reduce",
     source: include_str!("../../shaders/arg_reduce.wgsl"),
+    functions: &[fragments::STRIDED_PLACE],
     fields: ArgReduceOp::FIELDS,
 };
 
@@ -90,6 +91,7 @@ impl Operator for ArgReduce {
         let kernel = KernelSpec {
             name: FILE.name,
             source: FILE.source,
+            functions: FILE.functions,
             consts: vec![
                 ("GROUP", lanes.group),
                 ("OUTER", rows.outer_rank()),

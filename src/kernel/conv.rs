@@ -17,8 +17,12 @@ use crate::tensor::{HostTensor, View, volume};
 /// channels lie side by side, because a tile reads a run of them for each product.
 pub const CONV_PACKED_ORDER: [usize; 5] = [0, 3, 4, 2, 1];
 
-pub(super) const FILE: KernelFile =
-    KernelFile { name: "conv", source: include_str!("../../shaders/conv.wgsl"), fields: ConvOp::FIELDS };
+pub(super) const FILE: KernelFile = KernelFile {
+    name: "conv",
+    source: include_str!("../../shaders/conv.wgsl"),
+    functions: &[],
+    fields: ConvOp::FIELDS,
+};
 
 params! {
     struct ConvOp {
@@ -133,6 +137,7 @@ impl Operator for Conv {
         let kernel = KernelSpec {
             name: FILE.name,
             source: FILE.source,
+            functions: FILE.functions,
             consts: vec![
                 ("RM", tiling.rm),
                 ("RN", tiling.rn),

@@ -9,8 +9,12 @@ use super::{Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, merge_axes, t
 use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{HostTensor, View};
 
-pub(super) const FILE: KernelFile =
-    KernelFile { name: "copy", source: include_str!("../../shaders/copy.wgsl"), fields: CopyOp::FIELDS };
+pub(super) const FILE: KernelFile = KernelFile {
+    name: "copy",
+    source: include_str!("../../shaders/copy.wgsl"),
+    functions: &[],
+    fields: CopyOp::FIELDS,
+};
 
 params! {
     struct CopyOp {
@@ -107,6 +111,7 @@ fn copy_launch(caps: &DeviceCaps, space: Space, x: &View, y: &View) -> Result<Ke
     let kernel = KernelSpec {
         name: FILE.name,
         source: FILE.source,
+        functions: FILE.functions,
         consts: vec![("PER", lane.per), ("RANK", walk.rank), ("IN_WEIGHTS", u32::from(space == Space::Weights))],
         lanes: lane.lanes,
         chain: None,

@@ -14,6 +14,7 @@ const LINE_MAX: usize = 50_000;
 pub(super) const FILE: KernelFile = KernelFile {
     name: "cumulative_sum",
     source: include_str!("../../shaders/cumulative_sum.wgsl"),
+    functions: &[],
     fields: CumulativeSumOp::FIELDS,
 };
 
@@ -92,6 +93,7 @@ impl Operator for CumulativeSum {
         let kernel = KernelSpec {
             name: FILE.name,
             source: FILE.source,
+            functions: FILE.functions,
             consts: vec![
                 ("OUTER", rows.outer_rank()),
                 ("IN_WEIGHTS", u32::from(x.space == Space::Weights)),

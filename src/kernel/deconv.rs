@@ -16,8 +16,12 @@ const ROWS: [usize; 3] = [16, 8, 4];
 /// Outputs of a class's row that one lane computes at most.
 const COLUMNS: u32 = 4;
 
-pub(super) const FILE: KernelFile =
-    KernelFile { name: "deconv", source: include_str!("../../shaders/deconv.wgsl"), fields: DeconvOp::FIELDS };
+pub(super) const FILE: KernelFile = KernelFile {
+    name: "deconv",
+    source: include_str!("../../shaders/deconv.wgsl"),
+    functions: &[],
+    fields: DeconvOp::FIELDS,
+};
 
 params! {
     struct DeconvOp {
@@ -183,6 +187,7 @@ impl Operator for Deconv {
         let kernel = KernelSpec {
             name: FILE.name,
             source: FILE.source,
+            functions: FILE.functions,
             consts: vec![
                 ("ROWS", rows as u32),
                 ("COLUMNS", columns),

@@ -16,8 +16,12 @@ use crate::hal::{DeviceCaps, KernelSpec};
 /// Blocks of one lane in one tile: they share the loads of the kernel's taps.
 const BLOCKS_PER_LANE: usize = 4;
 
-pub(super) const FILE: KernelFile =
-    KernelFile { name: "depthwise", source: include_str!("../../shaders/depthwise.wgsl"), fields: DepthwiseOp::FIELDS };
+pub(super) const FILE: KernelFile = KernelFile {
+    name: "depthwise",
+    source: include_str!("../../shaders/depthwise.wgsl"),
+    functions: &[],
+    fields: DepthwiseOp::FIELDS,
+};
 
 params! {
     struct DepthwiseOp {
@@ -84,6 +88,7 @@ pub(super) fn lower(
     let kernel = KernelSpec {
         name: FILE.name,
         source: FILE.source,
+        functions: FILE.functions,
         consts: vec![
             ("RH", config.rh),
             ("RW", config.rw),

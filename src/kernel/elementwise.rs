@@ -23,6 +23,7 @@ const PER: u32 = 4;
 pub(super) const FILE: KernelFile = KernelFile {
     name: "elementwise",
     source: include_str!("../../shaders/elementwise.wgsl"),
+    functions: &[],
     fields: ElementwiseOp::FIELDS,
 };
 
@@ -103,6 +104,7 @@ impl Operator for Elementwise {
         let kernel = KernelSpec {
             name: FILE.name,
             source: FILE.source,
+            functions: FILE.functions,
             consts: vec![
                 ("PER", PER),
                 ("RANK", rank as u32),

@@ -11,8 +11,12 @@ use super::{
 use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{DType, HostTensor, View, volume};
 
-pub(super) const FILE: KernelFile =
-    KernelFile { name: "gather", source: include_str!("../../shaders/gather.wgsl"), fields: GatherOp::FIELDS };
+pub(super) const FILE: KernelFile = KernelFile {
+    name: "gather",
+    source: include_str!("../../shaders/gather.wgsl"),
+    functions: &[],
+    fields: GatherOp::FIELDS,
+};
 
 params! {
     struct GatherOp {
@@ -236,6 +240,7 @@ pub(super) fn gather_launches(caps: &DeviceCaps, io: Io, gathering: &Gathering) 
     let kernel = KernelSpec {
         name: FILE.name,
         source: FILE.source,
+        functions: FILE.functions,
         consts: vec![
             ("PER", lane.per),
             ("RANK", walk.rank),

@@ -21,8 +21,12 @@ pub const GEMM_BATCH_AXES_MAX: usize = 4;
 /// Steps of a sum in one iteration of its loop, where the sum would otherwise take more iterations than a device may do.
 const LONG_SUM_STEPS: usize = 16;
 
-pub(super) const FILE: KernelFile =
-    KernelFile { name: "gemm", source: include_str!("../../shaders/gemm.wgsl"), fields: GemmOp::FIELDS };
+pub(super) const FILE: KernelFile = KernelFile {
+    name: "gemm",
+    source: include_str!("../../shaders/gemm.wgsl"),
+    functions: &[],
+    fields: GemmOp::FIELDS,
+};
 
 params! {
     struct GemmOp {
@@ -118,6 +122,7 @@ impl Operator for Gemm {
         let kernel = KernelSpec {
             name: FILE.name,
             source: FILE.source,
+            functions: FILE.functions,
             consts: vec![
                 ("RM", tiling.rm),
                 ("RN", tiling.rn),

@@ -18,6 +18,7 @@ const FARTHEST: f32 = 16_777_216.0;
 pub(super) const FILE: KernelFile = KernelFile {
     name: "grid_sample",
     source: include_str!("../../shaders/grid_sample.wgsl"),
+    functions: &[],
     fields: GridSampleOp::FIELDS,
 };
 
@@ -229,6 +230,7 @@ impl Operator for GridSample {
         let kernel = KernelSpec {
             name: FILE.name,
             source: FILE.source,
+            functions: FILE.functions,
             consts: vec![
                 ("PER", per as u32),
                 ("AXES", axes),

@@ -5,13 +5,18 @@ use std::sync::Arc;
 use super::params::{KernelFile, params};
 use super::walk::LaneShape;
 use super::{
-    Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, merge_axes, stride_word, stride_words, tiles_of,
+    Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, fragments, merge_axes, stride_word,
+    stride_words, tiles_of,
 };
 use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{HostTensor, volume};
 
-pub(super) const FILE: KernelFile =
-    KernelFile { name: "gru_cell", source: include_str!("../../shaders/gru_cell.wgsl"), fields: GruCellOp::FIELDS };
+pub(super) const FILE: KernelFile = KernelFile {
+    name: "gru_cell",
+    source: include_str!("../../shaders/gru_cell.wgsl"),
+    functions: &[fragments::SIGMOID, fragments::TANH_F32],
+    fields: GruCellOp::FIELDS,
+};
 
 params! {
     struct GruCellOp {
@@ -88,6 +93,7 @@ impl Operator for GruCell {
         let kernel = KernelSpec {
             name: FILE.name,
             source: FILE.source,
+            functions: FILE.functions,
             consts: vec![("RANK", rank as u32), ("IN_WEIGHTS", bit(0) | bit(1) | bit(2))],
             lanes,
             chain: None,

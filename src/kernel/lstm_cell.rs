@@ -5,13 +5,18 @@ use std::sync::Arc;
 use super::params::{KernelFile, params};
 use super::walk::LaneShape;
 use super::{
-    Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, merge_axes, stride_word, stride_words, tiles_of,
+    Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, fragments, merge_axes, stride_word,
+    stride_words, tiles_of,
 };
 use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{HostTensor, volume};
 
-pub(super) const FILE: KernelFile =
-    KernelFile { name: "lstm_cell", source: include_str!("../../shaders/lstm_cell.wgsl"), fields: LstmCellOp::FIELDS };
+pub(super) const FILE: KernelFile = KernelFile {
+    name: "lstm_cell",
+    source: include_str!("../../shaders/lstm_cell.wgsl"),
+    functions: &[fragments::SIGMOID, fragments::TANH_F32],
+    fields: LstmCellOp::FIELDS,
+};
 
 params! {
     struct LstmCellOp {
@@ -86,6 +91,7 @@ impl Operator for LstmCell {
         let kernel = KernelSpec {
             name: FILE.name,
             source: FILE.source,
+            functions: FILE.functions,
             consts: vec![("RANK", rank as u32), ("IN_WEIGHTS", bit(0) | bit(1))],
             lanes,
             chain: None,

@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use super::params::{KernelFile, params};
 use super::rows::{Rows, dense_rows};
-use super::{Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, stride_words};
+use super::{Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, fragments, stride_words};
 use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{HostTensor, View, volume};
 
-pub(super) const FILE: KernelFile =
-    KernelFile { name: "norm", source: include_str!("../../shaders/norm.wgsl"), fields: NormOp::FIELDS };
+pub(super) const FILE: KernelFile = KernelFile {
+    name: "norm",
+    source: include_str!("../../shaders/norm.wgsl"),
+    functions: &[fragments::STRIDED_PLACE],
+    fields: NormOp::FIELDS,
+};
 
 params! {
     struct NormOp {
@@ -116,6 +120,7 @@ impl Operator for Norm {
         let kernel = KernelSpec {
             name: FILE.name,
             source: FILE.source,
+            functions: FILE.functions,
             consts: vec![
                 ("GROUP", lanes.group),
                 ("OUTER", rows.outer_rank()),

@@ -9,8 +9,12 @@ use super::{Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, merge_axes, t
 use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{DType, HostTensor, volume};
 
-pub(super) const FILE: KernelFile =
-    KernelFile { name: "onehot", source: include_str!("../../shaders/onehot.wgsl"), fields: OnehotOp::FIELDS };
+pub(super) const FILE: KernelFile = KernelFile {
+    name: "onehot",
+    source: include_str!("../../shaders/onehot.wgsl"),
+    functions: &[],
+    fields: OnehotOp::FIELDS,
+};
 
 params! {
     struct OnehotOp {
@@ -97,6 +101,7 @@ impl Operator for Onehot {
         let kernel = KernelSpec {
             name: FILE.name,
             source: FILE.source,
+            functions: FILE.functions,
             consts: vec![
                 ("PER", lane.per),
                 ("RANK", walk.rank),

@@ -10,7 +10,7 @@ use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{HostTensor, View, volume};
 
 pub(super) const FILE: KernelFile =
-    KernelFile { name: "pad", source: include_str!("../../shaders/pad.wgsl"), fields: PadOp::FIELDS };
+    KernelFile { name: "pad", source: include_str!("../../shaders/pad.wgsl"), functions: &[], fields: PadOp::FIELDS };
 
 params! {
     struct PadOp {
@@ -202,6 +202,7 @@ impl Operator for Pad {
         let kernel = KernelSpec {
             name: FILE.name,
             source: FILE.source,
+            functions: FILE.functions,
             consts: vec![
                 ("PER", lane.per),
                 ("RANK", walk.rank),

@@ -1,5 +1,7 @@
 //! Parameter structs: declared once here and once in the WGSL file; a test compares every field.
 
+use crate::hal::Fragment;
+
 /// A kernel file: its name, its text, and the fields of its parameter struct as the host lays them out.
 #[derive(Clone, Copy, Debug)]
 pub struct KernelFile {
@@ -7,6 +9,8 @@ pub struct KernelFile {
     pub name: &'static str,
     /// The text.
     pub source: &'static str,
+    /// Files of the functions that it declares and leaves to the linker.
+    pub functions: &'static [Fragment],
     /// Name, offset in bytes and size in bytes of each field.
     pub fields: &'static [(&'static str, usize, usize)],
 }

@@ -12,8 +12,12 @@ use crate::tensor::{DType, HostTensor, volume};
 /// Outputs of a row that one lane computes at most.
 const PER: usize = 4;
 
-pub(super) const FILE: KernelFile =
-    KernelFile { name: "pool", source: include_str!("../../shaders/pool.wgsl"), fields: PoolOp::FIELDS };
+pub(super) const FILE: KernelFile = KernelFile {
+    name: "pool",
+    source: include_str!("../../shaders/pool.wgsl"),
+    functions: &[],
+    fields: PoolOp::FIELDS,
+};
 
 params! {
     struct PoolOp {
@@ -183,6 +187,7 @@ impl Operator for Pool {
         let kernel = KernelSpec {
             name: FILE.name,
             source: FILE.source,
+            functions: FILE.functions,
             consts: vec![
                 ("PER", per as u32),
                 ("MAX", u32::from(self.is_max())),

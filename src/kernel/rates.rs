@@ -18,10 +18,18 @@ const RUNS: u32 = 8;
 /// Time after which a submission counts as lost.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-pub(super) const FMA_FILE: KernelFile =
-    KernelFile { name: "fma_rate", source: include_str!("../../shaders/fma_rate.wgsl"), fields: FmaRateOp::FIELDS };
-pub(super) const COPY_FILE: KernelFile =
-    KernelFile { name: "copy_rate", source: include_str!("../../shaders/copy_rate.wgsl"), fields: CopyRateOp::FIELDS };
+pub(super) const FMA_FILE: KernelFile = KernelFile {
+    name: "fma_rate",
+    source: include_str!("../../shaders/fma_rate.wgsl"),
+    functions: &[],
+    fields: FmaRateOp::FIELDS,
+};
+pub(super) const COPY_FILE: KernelFile = KernelFile {
+    name: "copy_rate",
+    source: include_str!("../../shaders/copy_rate.wgsl"),
+    functions: &[],
+    fields: CopyRateOp::FIELDS,
+};
 
 params! {
     struct FmaRateOp {
@@ -173,7 +181,7 @@ struct Work {
 }
 
 fn spec(file: KernelFile, lanes: u32, consts: Vec<(&'static str, u32)>) -> KernelSpec {
-    KernelSpec { name: file.name, source: file.source, consts, lanes, chain: None }
+    KernelSpec { name: file.name, source: file.source, functions: file.functions, consts, lanes, chain: None }
 }
 
 impl Prepared {

@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use super::params::{KernelFile, params};
 use super::rows::{Rows, dense_rows, outer_shape};
-use super::{Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, stride_words};
+use super::{Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, fragments, stride_words};
 use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{DType, HostTensor, volume};
 
-pub(super) const FILE: KernelFile =
-    KernelFile { name: "reduce", source: include_str!("../../shaders/reduce.wgsl"), fields: ReduceOp::FIELDS };
+pub(super) const FILE: KernelFile = KernelFile {
+    name: "reduce",
+    source: include_str!("../../shaders/reduce.wgsl"),
+    functions: &[fragments::STRIDED_PLACE],
+    fields: ReduceOp::FIELDS,
+};
 
 params! {
     struct ReduceOp {
@@ -171,6 +175,7 @@ impl Operator for Reduce {
         let kernel = KernelSpec {
             name: FILE.name,
             source: FILE.source,
+            functions: FILE.functions,
             consts: vec![
                 ("GROUP", lanes.group),
                 ("OUTER", rows.outer_rank()),

@@ -21,8 +21,12 @@ const OUTER_MAX: usize = 4;
 /// Elements along the other axes that one lane computes at most: they share the tables' entries.
 const PER: usize = 4;
 
-pub(super) const FILE: KernelFile =
-    KernelFile { name: "resize", source: include_str!("../../shaders/resize.wgsl"), fields: ResizeOp::FIELDS };
+pub(super) const FILE: KernelFile = KernelFile {
+    name: "resize",
+    source: include_str!("../../shaders/resize.wgsl"),
+    functions: &[],
+    fields: ResizeOp::FIELDS,
+};
 
 params! {
     struct ResizeOp {
@@ -205,6 +209,7 @@ impl Operator for Resize {
         let kernel = KernelSpec {
             name: FILE.name,
             source: FILE.source,
+            functions: FILE.functions,
             consts: vec![
                 ("PER", per as u32),
                 ("OUTER_RANK", x.shape.len() as u32),

@@ -13,8 +13,12 @@ use super::{Io, KernelLaunch, NoKernel, RANK_MAX, Space, dims_words, merge_axes,
 use crate::hal::{DeviceCaps, DeviceKind, KernelSpec};
 use crate::tensor::{DType, View, volume};
 
-pub(super) const FILE: KernelFile =
-    KernelFile { name: "scatter", source: include_str!("../../shaders/scatter.wgsl"), fields: ScatterOp::FIELDS };
+pub(super) const FILE: KernelFile = KernelFile {
+    name: "scatter",
+    source: include_str!("../../shaders/scatter.wgsl"),
+    functions: &[],
+    fields: ScatterOp::FIELDS,
+};
 
 /// Updates that one launch applies at most: longer lists take several launches, in order.
 const LIST_MAX: usize = 8192;
@@ -202,6 +206,7 @@ fn scatter_launch(caps: &DeviceCaps, io: Io, scattering: &Scattering, list: &[Vi
     let kernel = KernelSpec {
         name: FILE.name,
         source: FILE.source,
+        functions: FILE.functions,
         consts: vec![
             ("RANK", rank as u32),
             ("DEPTH", depth),

@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use super::params::{KernelFile, params};
 use super::rows::{Rows, dense_rows};
-use super::{Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, stride_words};
+use super::{Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, fragments, stride_words};
 use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{HostTensor, volume};
 
-pub(super) const FILE: KernelFile =
-    KernelFile { name: "softmax", source: include_str!("../../shaders/softmax.wgsl"), fields: SoftmaxOp::FIELDS };
+pub(super) const FILE: KernelFile = KernelFile {
+    name: "softmax",
+    source: include_str!("../../shaders/softmax.wgsl"),
+    functions: &[fragments::STRIDED_PLACE],
+    fields: SoftmaxOp::FIELDS,
+};
 
 params! {
     struct SoftmaxOp {
@@ -55,6 +59,7 @@ pub(super) fn launch(caps: &DeviceCaps, rows: &Rows, x: Space, kind: Kind) -> Re
     let kernel = KernelSpec {
         name: FILE.name,
         source: FILE.source,
+        functions: FILE.functions,
         consts: vec![
             ("GROUP", lanes.group),
             ("OUTER", rows.outer_rank()),

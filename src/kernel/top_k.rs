@@ -12,8 +12,12 @@ use super::{
 use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{DType, HostTensor, volume};
 
-pub(super) const FILE: KernelFile =
-    KernelFile { name: "top_k", source: include_str!("../../shaders/top_k.wgsl"), fields: TopKOp::FIELDS };
+pub(super) const FILE: KernelFile = KernelFile {
+    name: "top_k",
+    source: include_str!("../../shaders/top_k.wgsl"),
+    functions: &[],
+    fields: TopKOp::FIELDS,
+};
 
 /// Elements of a line at most: the work grows with their square.
 pub const TOP_K_LINE_MAX: usize = 32_768;
@@ -121,6 +125,7 @@ impl Operator for TopK {
         let kernel = KernelSpec {
             name: FILE.name,
             source: FILE.source,
+            functions: FILE.functions,
             consts: vec![
                 ("PER", PER),
                 ("RANK", rank as u32),

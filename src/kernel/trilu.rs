@@ -8,8 +8,12 @@ use super::{Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, merge_axes, t
 use crate::hal::{DeviceCaps, KernelSpec};
 use crate::tensor::{HostTensor, View, volume};
 
-pub(super) const FILE: KernelFile =
-    KernelFile { name: "trilu", source: include_str!("../../shaders/trilu.wgsl"), fields: TriluOp::FIELDS };
+pub(super) const FILE: KernelFile = KernelFile {
+    name: "trilu",
+    source: include_str!("../../shaders/trilu.wgsl"),
+    functions: &[],
+    fields: TriluOp::FIELDS,
+};
 
 params! {
     struct TriluOp {
@@ -92,6 +96,7 @@ impl Operator for Trilu {
         let kernel = KernelSpec {
             name: FILE.name,
             source: FILE.source,
+            functions: FILE.functions,
             consts: vec![
                 ("PER", lane.per),
                 ("RANK", walk.rank),

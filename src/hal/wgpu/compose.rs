@@ -1,4 +1,4 @@
-//! Composes a kernel into a complete shader: configured file, its chain of fragments, constant loops unrolled, and a
+//! Composes a kernel into a complete shader: configured file, functions that it shares, its chain of fragments, constant loops unrolled, and a
 //! generated entry point that reads the launch's parameters and walks the tiles.
 //!
 //! Bindings, all in group 0: 0 the launch table (words), 1 the weights (read), 2 the arena (read and write); 3 and 4 are
@@ -10,12 +10,12 @@ use std::fmt::Write;
 
 use bytemuck::{Pod, Zeroable};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
-use naga::{Handle, Module, ScalarKind, Type, TypeInner};
+use naga::{Function, Handle, Module, ScalarKind, Type, TypeInner};
 
 use super::chain;
 use super::link::{self, Functions};
 use super::unroll;
-use crate::hal::{Chain, KernelSpec};
+use crate::hal::{Chain, Fragment, KernelSpec};
 
 /// The immediate data of a dispatch; the generated entry point declares the same four words.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -38,9 +38,10 @@ pub struct Job {
 pub fn compose(spec: &KernelSpec) -> Result<Module, String> {
     let kernel = parse(spec.name, &spec.configured()?)?;
     let mut module = Module::default();
-    let mut known = Functions::new();
+    let mut linked = Functions::new();
+    let mut known = link_files(&mut module, spec.functions, &mut linked)?;
     if let Some(chain) = &spec.chain {
-        link_chain(&mut module, &kernel, chain, &mut known)?;
+        known.insert("chain".into(), link_chain(&mut module, &kernel, chain, &mut linked)?);
     }
     let placed = link::append(&mut module, &kernel, &known)?;
     let tile = format!("{}_tile", spec.name);
@@ -66,15 +67,31 @@ fn parse(name: &str, text: &str) -> Result<Module, String> {
     naga::front::wgsl::parse_str(text).map_err(|e| format!("{name}.wgsl: {}", e.emit_to_string(text)))
 }
 
-/// Links the chain's fragments and its function, so that the kernel's own `chain` is only a declaration.
-fn link_chain(module: &mut Module, kernel: &Module, chain: &Chain, known: &mut Functions) -> Result<(), String> {
-    let mut fragments = Functions::new();
-    for step in &chain.steps {
-        if !fragments.contains_key(step.fragment.name) {
-            let fragment = parse(step.fragment.name, step.fragment.source)?;
-            fragments.extend(link::append(module, &fragment, &Functions::new())?);
+/// Links one-function files with what they call, each only once; `linked` has those that are there. Answers where `files`
+/// went.
+fn link_files(module: &mut Module, files: &[Fragment], linked: &mut Functions) -> Result<Functions, String> {
+    let mut placed = Functions::new();
+    for file in files {
+        let called = link_files(module, file.functions, linked)?;
+        if !linked.contains_key(file.name) {
+            let functions = link::append(module, &parse(file.name, file.source)?, &called)?;
+            let function = functions.get(file.name).ok_or(format!("{0}.wgsl has no function {0}", file.name))?;
+            linked.insert(file.name.into(), *function);
         }
+        placed.insert(file.name.into(), linked[file.name]);
     }
+    Ok(placed)
+}
+
+/// Links the chain's fragments and its function, so that the kernel's own `chain` is only a declaration.
+fn link_chain(
+    module: &mut Module,
+    kernel: &Module,
+    chain: &Chain,
+    linked: &mut Functions,
+) -> Result<Handle<Function>, String> {
+    let files: Vec<Fragment> = chain.steps.iter().map(|step| step.fragment).collect();
+    let fragments = link_files(module, &files, linked)?;
     let (_, template) = kernel
         .functions
         .iter()
@@ -95,8 +112,7 @@ fn link_chain(module: &mut Module, kernel: &Module, chain: &Chain, known: &mut F
         result.ty = types[&result.ty];
     }
     let function = chain::build(module, &template, chain, &fragments)?;
-    known.insert("chain".into(), module.functions.append(function, naga::Span::UNDEFINED));
-    Ok(())
+    Ok(module.functions.append(function, naga::Span::UNDEFINED))
 }
 
 /// The same scalar or array type in `module`.

@@ -23,7 +23,8 @@ struct Maps {
 
 /// Appends `source` to `target` and answers where each function went.
 ///
-/// A function named in `known` is a declaration: calls to it go to the known handle. A global with the binding of a
+/// A function named in `known` is a declaration: calls to it go to the known handle, whose types must be the declared
+/// ones. A global with the binding of a
 /// global that the target already has becomes that one; their types must be equal. Entry points are appended too.
 pub(super) fn append(target: &mut Module, source: &Module, known: &Functions) -> Result<Functions, String> {
     if !source.overrides.is_empty() {
@@ -49,13 +50,18 @@ pub(super) fn append(target: &mut Module, source: &Module, known: &Functions) ->
     let mut placed = Functions::new();
     for (handle, function) in source.functions.iter() {
         let name = function.name.clone().unwrap_or_default();
-        let new = known.get(&name).copied().unwrap_or_else(|| {
-            let mut function = function.clone();
-            maps.function(&mut function);
-            target.functions.append(function, Span::UNDEFINED)
-        });
+        let mut function = function.clone();
+        maps.function(&mut function);
+        let new = match known.get(&name) {
+            None => target.functions.append(function, Span::UNDEFINED),
+            Some(&there) if same_types(&target.functions[there], &function) => there,
+            Some(_) => return Err(format!("{name} is declared with other types than it has")),
+        };
         maps.functions.insert(handle, new);
         placed.insert(name, new);
+    }
+    if let Some(name) = known.keys().find(|name| !placed.contains_key(*name)) {
+        return Err(format!("{name} is to be linked but not declared"));
     }
     for entry in &source.entry_points {
         let mut entry = entry.clone();
@@ -63,6 +69,14 @@ pub(super) fn append(target: &mut Module, source: &Module, known: &Functions) ->
         target.entry_points.push(entry);
     }
     Ok(placed)
+}
+
+/// Whether arguments and result have the same types.
+fn same_types(one: &Function, other: &Function) -> bool {
+    let types = |f: &Function| -> Vec<_> {
+        f.arguments.iter().map(|a| a.ty).chain(f.result.as_ref().map(|result| result.ty)).collect()
+    };
+    one.arguments.len() == other.arguments.len() && types(one) == types(other)
 }
 
 impl Maps {

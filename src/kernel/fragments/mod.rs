@@ -1,4 +1,4 @@
-//! One-function WGSL files: the alphabet of elementwise chains and epilogues.
+//! One-function WGSL files: the alphabet of elementwise chains and epilogues, and functions that several files share.
 
 mod reference;
 
@@ -7,21 +7,33 @@ pub use reference::{Function, function};
 use crate::hal::Fragment;
 
 macro_rules! fragments {
-    ($($constant:ident = $name:literal),+ $(,)?) => {
+    ($folder:literal, $(#[$meta:meta])* $all:ident: $($constant:ident = $name:literal $(calls $function:ident)?),+ $(,)?) => {
         $(
-            #[doc = concat!("`shaders/fragments/", $name, ".wgsl`")]
+            #[doc = concat!("`shaders/", $folder, "/", $name, ".wgsl`")]
             pub const $constant: Fragment = Fragment {
                 name: $name,
-                source: include_str!(concat!("../../../shaders/fragments/", $name, ".wgsl")),
+                source: include_str!(concat!("../../../shaders/", $folder, "/", $name, ".wgsl")),
+                functions: &[$($function)?],
             };
         )+
 
-        /// All of them, for tests.
-        pub const ALL: &[Fragment] = &[$($constant),+];
+        $(#[$meta])*
+        pub const $all: &[Fragment] = &[$($constant),+];
     };
 }
 
 fragments! {
+    "functions",
+    /// What other files call; no steps of chains themselves. For tests.
+    SHARED:
+    SINE_COSINE = "sine_cosine",
+    STRIDED_PLACE = "strided_place",
+}
+
+fragments! {
+    "fragments",
+    /// Everything that a chain's step may be. For tests.
+    ALL:
     ABS_F32 = "abs_f32",
     ABS_I32 = "abs_i32",
     ACOS_F32 = "acos_f32",
@@ -37,7 +49,7 @@ fragments! {
     CEIL_F32 = "ceil_f32",
     CELU = "celu",
     CLAMP_F32 = "clamp_f32",
-    COS_F32 = "cos_f32",
+    COS_F32 = "cos_f32" calls SINE_COSINE,
     COSH_F32 = "cosh_f32",
     DIV = "div",
     DIV_I32 = "div_i32",
@@ -106,14 +118,14 @@ fragments! {
     SIGN_F32 = "sign_f32",
     SIGN_I32 = "sign_i32",
     SILU = "silu",
-    SIN_F32 = "sin_f32",
+    SIN_F32 = "sin_f32" calls SINE_COSINE,
     SINH_F32 = "sinh_f32",
     SOFTPLUS = "softplus",
     SQRT_F32 = "sqrt_f32",
     SQUARE = "square",
     SUB = "sub",
     SUB_I32 = "sub_i32",
-    TAN_F32 = "tan_f32",
+    TAN_F32 = "tan_f32" calls SINE_COSINE,
     TANH_F32 = "tanh_f32",
     TRUNC_F32 = "trunc_f32",
     U32_TO_F32 = "u32_to_f32",
