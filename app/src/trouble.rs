@@ -45,6 +45,7 @@ impl Trouble {
             RunError::Load(LoadError::Model { .. } | LoadError::Device { .. }) => {
                 "The model does not fit this device; `cotenant inspect MODEL` shows what it needs."
             }
+            RunError::Scenario { .. } => "Correct the scenario there and run again.",
             RunError::EngineGone(_) | RunError::Infer(_) => {
                 "The device may have been lost: run again, and `cotenant devices` shows whether it is still there."
             }

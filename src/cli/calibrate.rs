@@ -100,8 +100,9 @@ fn models(args: &Args) -> Result<Vec<(String, Arc<Graph>)>, CliError> {
         models.push((name, Arc::new(graph)));
     }
     if let Some(path) = &args.scenario {
-        for tenant in &Scenario::load(path)?.tenants {
-            let (graph, _) = tenant_graph(tenant)?;
+        let scenario = Scenario::load(path)?;
+        for (at, tenant) in scenario.tenants.iter().enumerate() {
+            let (graph, _) = tenant_graph(&scenario, at)?;
             models.push((tenant.name.clone(), Arc::new(graph)));
         }
     }

@@ -36,6 +36,12 @@ impl From<GraphError> for CliError {
     fn from(e: GraphError) -> CliError {
         match e {
             GraphError::Device { ref source, .. } => of_device(source, e.to_string()),
+            GraphError::MissingDimension { ref input, ref missing, .. } => {
+                CliError::Input(format!("{e}. Give it with --dim {missing}=… or --shape {input}=…"))
+            }
+            GraphError::MissingShape { ref input, .. } => {
+                CliError::Input(format!("{e}. Give it with --shape {input}=…"))
+            }
             _ => CliError::Input(e.to_string()),
         }
     }
@@ -112,7 +118,8 @@ impl From<RunError> for CliError {
             RunError::Start(e) => e.into(),
             RunError::Load(e) => e.into(),
             RunError::Infer(e) => e.into(),
-            RunError::Inputs { .. }
+            RunError::Scenario { .. }
+            | RunError::Inputs { .. }
             | RunError::InputFile { .. }
             | RunError::Arrival { .. }
             | RunError::Profile { .. } => CliError::Input(e.to_string()),

@@ -13,9 +13,10 @@ use super::error::CliError;
 use super::report::{Report, progress, to_json};
 use super::seeds::{self, Seeds};
 use super::table::{Table, number};
-use crate::engine::LoadStage;
 use crate::engine::run::{RunOptions, RunReport, RunStage, scenario};
 use crate::engine::scenario::{Length, PolicySpec, Scenario};
+use crate::engine::{LoadStage, device};
+use crate::hal::sim::SimOptions;
 use crate::service::policy::POLICIES;
 use crate::tensor::{HostTensor, Nanos};
 use crate::timeline::metrics::{RunMetrics, TenantMetrics};
@@ -117,6 +118,12 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
         return Err(CliError::Input("SCENARIO is missing: allowed is the path of a scenario file".into()));
     };
     let scenario = Scenario::load(path)?;
+    for warning in scenario.warnings() {
+        tracing::warn!("{warning}");
+    }
+    if let Some(twin) = &args.twin {
+        device::simulated(twin, SimOptions::default()).map_err(|e| CliError::Input(format!("--twin: {e}")))?;
+    }
     let device = DeviceArg { device: args.device.clone().unwrap_or_else(|| scenario.device.clone()) };
     if device.is_all() && (args.files.trace.is_some() || args.files.svg.is_some()) {
         let what = "--trace and --svg show one device; choose one instead of all";
@@ -133,11 +140,14 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
     let first = args.seed.unwrap_or(scenario.seed);
     let mut metrics: Vec<Vec<RunMetrics>> = Vec::new();
     let mut first_outputs: Vec<Vec<Option<HostTensor>>> = Vec::new();
-    let twin = args.twin.iter().map(|twin| format!("sim:{twin}"));
-    for spec in device.each().into_iter().chain(twin) {
+    // The scenario's own device keeps its place in the file for messages.
+    let own = args.device.is_none() && !device.is_all();
+    let devices = if own { vec![None] } else { device.each().into_iter().map(Some).collect() };
+    let twin = args.twin.iter().map(|twin| Some(format!("sim:{twin}")));
+    for spec in devices.into_iter().chain(twin) {
         let mut seeds = Vec::new();
         for seed in (0..u64::from(args.seeds)).map(|k| first.wrapping_add(k)) {
-            let options = RunOptions { device: Some(spec.clone()), seed: Some(seed), ..options.clone() };
+            let options = RunOptions { device: spec.clone(), seed: Some(seed), ..options.clone() };
             let (metrics, outputs) = run_traced(&scenario, options, &args.files)?;
             if seeds.is_empty() {
                 first_outputs.push(outputs);

@@ -3,14 +3,17 @@
 //! A scenario is TOML; `CONTRACT` fixes its names. [`Scenario::load`] reads a file and checks that the files it names
 //! are there; [`Scenario::parse`] takes text and looks at nothing else. Every error names the file, line and column, the
 //! field and its tenant, what was found and what is allowed. Whether a policy or a built-in model of a name exists is
-//! for their registries to say, later.
+//! for their registries to say, later; [`Scenario::place`] tells where that was written.
 
 mod check;
+mod place;
 mod raw;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+pub use place::Place;
 
 pub use crate::service::Class;
 use crate::service::arrival::ArrivalSpec;
@@ -153,34 +156,38 @@ pub enum ScenarioError {
         what: String,
     },
     /// Not TOML, an unknown or missing field, or a value of a wrong type.
-    #[error("{}:{line}:{column}: {what}, in `{source_line}`", .file.display())]
+    #[error("{place}: {what}, in `{source_line}`")]
     Syntax {
-        /// The file.
-        file: PathBuf,
-        /// Line, from 1.
-        line: usize,
-        /// Column in characters, from 1.
-        column: usize,
+        /// Where.
+        place: Place,
         /// What was found and what is expected.
         what: String,
         /// The text of the line.
         source_line: String,
     },
     /// A value that is not allowed.
-    #[error("{}:{line}:{column}: {field}: found {found}, allowed is {allowed}", .file.display())]
+    #[error("{place}: {field}: found {found}, allowed is {allowed}")]
     Value {
-        /// The file.
-        file: PathBuf,
-        /// Line, from 1.
-        line: usize,
-        /// Column in characters, from 1.
-        column: usize,
+        /// Where.
+        place: Place,
         /// The field, with its tenant.
         field: String,
         /// What it is.
         found: String,
         /// What it may be.
         allowed: String,
+    },
+    /// A file that it names cannot be used.
+    #[error("{place}: {field}: {}: {what}", .file.display())]
+    File {
+        /// Where it is named.
+        place: Place,
+        /// The field, with its tenant.
+        field: String,
+        /// The file.
+        file: PathBuf,
+        /// What was found in it and what is allowed.
+        what: String,
     },
 }
 
@@ -205,6 +212,17 @@ impl Scenario {
     /// [`ScenarioError`], naming the place.
     pub fn parse(text: &str, origin: &Path) -> Result<Scenario, ScenarioError> {
         check::scenario(text, origin, check::Files::MayBeAbsent)
+    }
+
+    /// What is understood but has no effect, a message each.
+    pub fn warnings(&self) -> Vec<String> {
+        let batched = self.tenants.iter().enumerate().filter(|(_, tenant)| tenant.max_batch > 1);
+        let warning = |(at, tenant): (usize, &TenantSpec)| {
+            let place = self.place_of_tenant(at, &["max_batch"]);
+            let (name, max_batch) = (&tenant.name, tenant.max_batch);
+            format!("{place}: tenant {name:?}: max_batch = {max_batch} has no effect: requests are not batched yet")
+        };
+        batched.map(warning).collect()
     }
 
     /// The folder at which relative paths begin.

@@ -16,10 +16,8 @@ pub enum GraphError {
     /// No built-in model has this name.
     #[error(transparent)]
     Zoo(#[from] super::zoo::ZooError),
-    /// A dimension of an input is symbolic and was not given.
-    #[error(
-        "{model}: input {input:?} has the shape {declared}; {missing} is not known. Give it with --dim {missing}=… or --shape {input}=…"
-    )]
+    /// A dimension of an input is symbolic and was not given. How to give it depends on who asks.
+    #[error("{model}: input {input:?} has the shape {declared}; {missing} is not known")]
     MissingDimension {
         /// The model.
         model: String,
@@ -31,7 +29,7 @@ pub enum GraphError {
         missing: String,
     },
     /// An input's shape, or a dimension of it that has no name, was not given.
-    #[error("{model}: the shape of input {input:?} is {declared}. Give all of it with --shape {input}=…")]
+    #[error("{model}: the shape of input {input:?} is {declared}; all of it must be given")]
     MissingShape {
         /// The model.
         model: String,

@@ -4,7 +4,7 @@ use cotenant::tensor::DType;
 use prost::Message;
 
 use super::common::model::Model;
-use super::{call, file, folder, npy, npy_i64};
+use super::{call, file, folder, npy, npy_i64, zoo};
 
 const TWO: &str = r#"
 seed = 3
@@ -69,12 +69,117 @@ fn bad_scenarios_name_the_line_and_the_field() {
         &format!("{tenant}[[tenant]]\nname = \"a\"\nmodel = \"zoo:matmul_64\"\n"),
         &["bad.toml:6", "\"a\"", "of its own"],
     );
-    check(&format!("{tenant}[policy]\nname = \"fastest\"\n"), &["fastest", "round-robin"]);
-    check(&tenant.replace("keyword_spotting", "nothing_like_it"), &["nothing_like_it"]);
-    check(&tenant.replace("zoo:keyword_spotting", "no/model.onnx"), &["bad.toml:4", "no/model.onnx"]);
-    check(&format!("{tenant}dims = {{ Q = 3 }}\n"), &["Q"]);
+    check(&format!("{tenant}[policy]\nname = \"fastest\"\n"), &["bad.toml:6:8", "fastest", "round-robin"]);
+    check(&format!("{tenant}[policy]\nquantum = 3\nname = \"fifo\"\n"), &["bad.toml:6:11", "policy.quantum", "fifo"]);
+    let shares = "[policy]\nname = \"time-slice\"\nshare = \"unfair\"\n";
+    check(&format!("{tenant}{shares}"), &["bad.toml:7:9", "policy.share", "unfair", "best-effort"]);
+    check(&tenant.replace("keyword_spotting", "nothing_like_it"), &["bad.toml:4:9", "nothing_like_it"]);
+    check(&tenant.replace("zoo:keyword_spotting", "no/model.onnx"), &["bad.toml:4:9", "no/model.onnx"]);
+    check(&tenant.replace("zoo:keyword_spotting", "."), &["bad.toml:4:9", "a folder"]);
+    check(&format!("{tenant}inputs = \"bad.toml\"\n"), &["bad.toml:5:10", "no folder"]);
+    check(&format!("{tenant}dims = {{ Q = 3 }}\n"), &["bad.toml:5:8", "Q"]);
+    check(&format!("{tenant}shapes = {{ sound = [3] }}\n"), &["bad.toml:5:10", "sound"]);
+    check(&format!("{tenant}memory_limit_mb = 1\n").replace("keyword_spotting", "resnet18"), &["bad.toml:5:19"]);
     call(&["run", "no/such/file.toml"]).complains(2, &["no/such/file.toml"]);
     call(&["run"]).expect(2);
+}
+
+/// Runs `text` as a scenario file on the device that it names, and gives the one message that refuses it.
+fn refusal(folder: &std::path::Path, text: &str) -> String {
+    let path = file(folder, "own.toml", text);
+    let answer = call(&["run", &path]).expect(2);
+    assert!(answer.err.lines().count() == 1 && answer.err.len() < 1500, "{answer:?}");
+    answer.err
+}
+
+#[test]
+fn messages_about_a_scenario_speak_of_its_keys_and_not_of_options() {
+    let dir = folder();
+    file(dir.path(), "model.onnx", zoo("keyword_spotting"));
+    let tenant = "requests = 1\n[[tenant]]\nname = \"a\"\nmodel = \"model.onnx\"\n";
+    let null = "[device]\nspec = \"null\"\n";
+    let check = |text: &str, words: &[&str]| {
+        let message = refusal(dir.path(), text);
+        assert!(words.iter().all(|word| message.contains(word)), "{words:?} in {message}");
+        assert!(!message.contains("--"), "{message}");
+    };
+    check(
+        &format!("{tenant}{null}"),
+        &["own.toml:2:1", "\"a\"", "\"mfcc\"", "dims = { N = … }", "shapes = { mfcc = ["],
+    );
+    check(&format!("{tenant}[device]\nspec = \"gpu\"\n"), &["own.toml:6:8", "gpu", "allowed is auto"]);
+    check(&format!("{tenant}[device]\nspec = \"sim:a100\"\n"), &["own.toml:6:8", "a100", "h100-sxm"]);
+    // The same on the command line is the option's mistake.
+    let path = file(dir.path(), "own.toml", tenant);
+    call(&["run", &path, "--device", "gpu"]).complains(2, &["--device", "gpu"]);
+    call(&["run", &path, "--device", "null", "--twin", "no/twin.toml"]).complains(2, &["--twin", "no/twin.toml"]);
+}
+
+#[test]
+fn gaps_that_are_none_are_told_before_models_are_loaded() {
+    let dir = folder();
+    let arrival = "arrival = { kind = \"trace\", file = \"gaps.json\" }\n";
+    let text = format!("requests = 1\n[[tenant]]\nname = \"a\"\nmodel = \"zoo:nothing_like_it\"\n{arrival}");
+    let check = |gaps: &str, words: &[&str]| {
+        file(dir.path(), "gaps.json", gaps);
+        let message = refusal(dir.path(), &text);
+        let all = [&["own.toml:5:11", "\"a\"", "arrival.file", "gaps.json"], words].concat();
+        assert!(all.iter().all(|word| message.contains(word)), "{all:?} in {message}");
+    };
+    check("[1, -2]", &["gap 1 is -2"]);
+    check("[]", &["no gap above zero"]);
+    check("[0.5, ", &["allowed is a JSON array"]);
+    check("{}", &["allowed is a JSON array"]);
+}
+
+#[test]
+fn what_is_very_long_is_shown_in_part() {
+    let dir = folder();
+    let long = "n".repeat(100_000);
+    let tenant = "requests = 1\n[[tenant]]\nname = \"a\"\nmodel = \"zoo:matmul_64\"\n";
+    let texts = [
+        tenant.replace("\"a\"", &format!("\"{long}\"")),
+        tenant.replace("matmul_64", &long),
+        tenant.replace("zoo:matmul_64", &long),
+        format!("{tenant}{long} = 1\n"),
+        format!("{tenant}class = \"{long}\"\n"),
+        format!("{tenant}dims = {{ {long} = 1 }}\n"),
+        format!("{tenant}shapes = {{ {long} = [1] }}\n"),
+        format!("{tenant}arrival = {{ kind = \"{long}\" }}\n"),
+        format!("{tenant}[device]\nspec = \"{long}\"\n"),
+        format!("{tenant}[policy]\nname = \"{long}\"\n"),
+    ];
+    for text in texts {
+        let message = refusal(dir.path(), &text);
+        assert!(message.contains("own.toml:") && message.contains("nnnn"), "{message}");
+    }
+}
+
+#[test]
+fn models_that_a_script_fetches_name_the_script() {
+    let dir = folder();
+    let models = dir.path().join("models");
+    std::fs::create_dir(&models).expect("it can be made");
+    let text = "requests = 1\n[[tenant]]\nname = \"a\"\nmodel = \"models/face/model.onnx\"\n";
+    assert!(!refusal(dir.path(), text).contains("fetch"));
+    file(&models, "fetch.sh", "");
+    let message = refusal(dir.path(), text);
+    assert!(message.contains("own.toml:4:9") && message.contains("models/fetch.sh fetches it"), "{message}");
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/ar_headset.toml");
+    let fetched = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/models/blazeface/model.onnx");
+    if !std::path::Path::new(fetched).exists() {
+        call(&["run", example]).complains(2, &["ar_headset.toml:", "examples/models/fetch.sh fetches it"]);
+    }
+}
+
+#[test]
+fn keys_without_effect_are_told() {
+    let dir = folder();
+    let scenario = file(dir.path(), "two.toml", TWO.replace("class =", "max_batch = 8\nclass ="));
+    let answer = call(&["run", &scenario, "--device", "null"]).expect(0);
+    assert!(answer.err.contains("two.toml:10:13") && answer.err.contains("max_batch = 8 has no effect"), "{answer:?}");
+    let one = file(dir.path(), "one.toml", TWO.replace("class =", "max_batch = 1\nclass ="));
+    assert!(!call(&["run", &one, "--device", "null"]).expect(0).err.contains("max_batch"));
 }
 
 /// `y = x` without its first `from` rows: how many rows are left, the value of an input decides.

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{RunError, RunOptions, RunStage, Watch, inputs};
-use crate::engine::scenario::{self, ModelRef};
+use super::{RunError, RunOptions, RunStage, Watch, inputs, misstep};
+use crate::engine::scenario::{self, ModelRef, Scenario};
 use crate::engine::{Engine, LoadError, LoadStage, Tenant, TenantSpec};
 use crate::graph::{self, Graph, GraphError, LoadOptions, ModelSource};
 use crate::tensor::{HostTensor, Share};
@@ -19,7 +19,7 @@ pub(super) fn load(
 ) -> Result<(Tenant, Option<Vec<HostTensor>>), RunError> {
     let mut tell = |stage: LoadStage| watch.stage(RunStage::Loading { tenant: &spec.name, tenant_idx, stage });
     tell(LoadStage::Reading);
-    let (graph, given) = tenant_graph(spec)?;
+    let (graph, given) = graph_of(spec)?;
     let tenant = TenantSpec {
         name: spec.name.clone(),
         model: model_source(spec)?,
@@ -34,11 +34,15 @@ pub(super) fn load(
     Ok((engine.load_graph(tenant, Arc::new(graph), &mut tell)?, given))
 }
 
-/// The graph of a scenario's tenant, and its inputs where a folder gives them.
+/// The graph of a tenant of `scenario`, and its inputs where a folder gives them.
 ///
 /// # Errors
-/// [`RunError`] naming the tenant.
-pub fn tenant_graph(spec: &scenario::TenantSpec) -> Result<(Graph, Option<Vec<HostTensor>>), RunError> {
+/// [`RunError::Scenario`] naming the place and the tenant.
+pub fn tenant_graph(scenario: &Scenario, tenant_idx: usize) -> Result<(Graph, Option<Vec<HostTensor>>), RunError> {
+    graph_of(&scenario.tenants[tenant_idx]).map_err(|e| misstep::of_tenant(e, scenario, tenant_idx))
+}
+
+fn graph_of(spec: &scenario::TenantSpec) -> Result<(Graph, Option<Vec<HostTensor>>), RunError> {
     let model = model_source(spec)?;
     let options = LoadOptions { dims: spec.dims.clone(), shapes: spec.shapes.clone(), ..LoadOptions::default() };
     match &spec.inputs {

@@ -3,6 +3,7 @@
 pub(super) mod drive;
 pub mod inputs;
 pub mod load;
+mod misstep;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::command::Command;
-use super::scenario::{Length, PolicySpec, Scenario};
+use super::scenario::{Length, Place, PolicySpec, Scenario};
 use super::{Engine, EngineGone, InferError, LoadError, LoadStage, Pending, PolicyFault, StartError, Tenant};
 use crate::hal::Counters;
 use crate::service::arrival::ArrivalError;
@@ -125,6 +126,16 @@ pub struct RunReport {
 /// Why a scenario does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// What the scenario says cannot be done.
+    #[error("{place}: {source}{remedy}")]
+    Scenario {
+        /// Where it says so.
+        place: Place,
+        /// Why.
+        source: Box<RunError>,
+        /// What to write instead, as a further sentence; empty where the reason says it.
+        remedy: String,
+    },
     /// The engine does not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -219,7 +230,8 @@ pub fn watched(scenario: &Scenario, options: &RunOptions, watch: &mut dyn Watch)
     if let Some(events_max) = options.timeline_events_max {
         builder = builder.timeline(events_max);
     }
-    scenario_on(&builder.start()?, scenario, options, watch)
+    let engine = builder.start().map_err(|e| misstep::of_start(e, scenario, options))?;
+    scenario_on(&engine, scenario, options, watch)
 }
 
 /// Runs `scenario` on an engine that was started for it, with its policy: the device and the policy that `scenario` and
@@ -237,11 +249,12 @@ pub fn scenario_on(
     let policy = options.policy.as_ref().unwrap_or(&scenario.policy);
     let mut ready = Vec::new();
     for (at, spec) in scenario.tenants.iter().enumerate() {
-        let (tenant, given) = load(engine, spec, options, at, watch)?;
+        let misstep = |error| misstep::of_tenant(error, scenario, at);
+        let (tenant, given) = load(engine, spec, options, at, watch).map_err(misstep)?;
         look(engine, watch)?;
         watch.stage(RunStage::WarmingUp { tenant: &spec.name });
         let inputs = given.unwrap_or_else(|| inputs::drawn(&tenant.inputs(), seed));
-        ready.push(warm_up(tenant, inputs, options)?);
+        ready.push(warm_up(tenant, inputs, options).map_err(misstep)?);
         look(engine, watch)?;
     }
     let before = engine.stats()?.counters;
@@ -351,7 +364,10 @@ fn drive(
     let mut sources = Vec::new();
     for ((tenant_idx, spec), ready) in (0..).zip(&scenario.tenants).zip(ready) {
         let arrivals = spec.arrival.arrivals(scenario.folder(), seed, tenant_idx);
-        let arrivals = arrivals.map_err(|source| RunError::Arrival { tenant: spec.name.clone(), source })?;
+        let arrivals = arrivals.map_err(|source| {
+            let error = RunError::Arrival { tenant: spec.name.clone(), source };
+            misstep::of_tenant(error, scenario, tenant_idx as usize)
+        })?;
         sources.push(Source {
             tenant: ready.tenant.shared().clone(),
             uploads: ready.tenant.shared().uploads(&ready.inputs)?,

@@ -9,7 +9,8 @@ use toml::Spanned;
 
 use super::raw;
 use super::{
-    BATCH_MAX, Class, Length, ModelRef, PRIORITY_MAX, PolicySpec, Scenario, ScenarioError, TENANTS_MAX, TenantSpec,
+    BATCH_MAX, Class, Length, ModelRef, PRIORITY_MAX, Place, PolicySpec, Scenario, ScenarioError, TENANTS_MAX,
+    TenantSpec,
 };
 use crate::service::arrival::{ArrivalError, ArrivalSpec};
 use crate::tensor::Nanos;
@@ -31,6 +32,12 @@ const EXTENT_MAX: u32 = 1 << 30;
 
 /// Longest name, in characters.
 const NAME_CHARS_MAX: usize = 64;
+
+/// Longest name of a device or a model, which may be a path, and of a dimension or an input, in characters.
+const PATH_CHARS_MAX: usize = 1024;
+
+/// Characters of a file's text that a message shows; more than a line of the messages about keys takes.
+const SHOWN_CHARS_MAX: usize = 320;
 
 /// Whether files that the scenario names are looked for.
 #[derive(Clone, Copy, PartialEq)]
@@ -56,7 +63,7 @@ pub(super) fn scenario(text: &str, origin: &Path, files: Files) -> Result<Scenar
         let tenant = at.tenant(raw, i)?;
         let place = raw.as_ref().name.as_ref().map_or(raw.span(), Spanned::span);
         if let Some(first) = names.insert(tenant.name.clone(), place.clone()) {
-            let (line, _) = at.position(first.start);
+            let line = at.place(first.start).line;
             let found = format!("\"{}\", the name of the tenant at line {line}", tenant.name);
             return Err(at.value(place, "tenant.name", found, "a name of its own"));
         }
@@ -110,6 +117,10 @@ impl Source<'_> {
             Some(spec) if spec.as_ref().trim().is_empty() => {
                 Err(self.value(spec.span(), "device.spec", "nothing", "auto, wgpu, cuda, sim:PROFILE, …"))
             }
+            Some(spec) if spec.as_ref().chars().count() > PATH_CHARS_MAX => {
+                let allowed = format!("at most {PATH_CHARS_MAX} characters");
+                Err(self.value(spec.span(), "device.spec", format!("{:?}", spec.as_ref()), allowed))
+            }
             Some(spec) => Ok(spec.as_ref().clone()),
         }
     }
@@ -117,7 +128,11 @@ impl Source<'_> {
     fn policy(&self, file: &raw::File) -> Result<PolicySpec, ScenarioError> {
         let mut options = file.policy.as_ref().map(|p| p.as_ref().clone()).unwrap_or_default();
         let name = match (options.remove("name"), &file.policy) {
-            (Some(toml::Value::String(name)), _) if !name.trim().is_empty() => name,
+            (Some(toml::Value::String(name)), _)
+                if !name.trim().is_empty() && name.chars().count() <= NAME_CHARS_MAX =>
+            {
+                name
+            }
             (None, None) => "round-robin".into(),
             (found, table) => {
                 let span = table.as_ref().map_or(0..0, Spanned::span);
@@ -168,7 +183,7 @@ impl Source<'_> {
                 None => None,
                 Some(inputs) => {
                     let path = self.folder().join(inputs.as_ref());
-                    self.exists(inputs.span(), &field("inputs"), &path, Path::is_dir, "a folder with input_0.npy …")?;
+                    self.input_folder(inputs.span(), &field("inputs"), &path)?;
                     Some(path)
                 }
             },
@@ -180,11 +195,14 @@ impl Source<'_> {
         let Some(text) = &raw.model else {
             return Err(self.value(tenant, field, "nothing", allowed));
         };
-        let Some(model) = ModelRef::parse(text.as_ref(), self.folder()) else {
+        let short = text.as_ref().chars().count() <= PATH_CHARS_MAX;
+        let Some(model) = ModelRef::parse(text.as_ref(), self.folder()).filter(|_| short) else {
             return Err(self.value(text.span(), field, format!("{:?}", text.as_ref()), allowed));
         };
         if let Some(path) = model.path() {
-            self.exists(text.span(), field, path, Path::is_file, allowed)?;
+            let fetch = script_for(path, self.folder());
+            let fetch = fetch.map_or(String::new(), |script| format!("; {} fetches it", script.display()));
+            self.file(text.span(), field, path, &format!("{allowed}{fetch}"))?;
         }
         Ok(model)
     }
@@ -207,9 +225,7 @@ impl Source<'_> {
         let Some(table) = &raw.dims else {
             return Ok(BTreeMap::new());
         };
-        if table.as_ref().is_empty() || table.as_ref().contains_key("") {
-            return Err(self.value(table.span(), &field("dims"), "no name", "NAME = SIZE, at least one"));
-        }
+        self.names(table, &field("dims"), "NAME = SIZE, at least one")?;
         let checked = table.as_ref().iter().map(|(name, size)| {
             let extent = self.extent(&field(&format!("dims.{name}")), size.span(), *size.as_ref())?;
             Ok((name.clone(), extent))
@@ -225,15 +241,28 @@ impl Source<'_> {
         let Some(table) = &raw.shapes else {
             return Ok(BTreeMap::new());
         };
-        if table.as_ref().is_empty() || table.as_ref().contains_key("") {
-            return Err(self.value(table.span(), &field("shapes"), "no name", "INPUT = [SIZE, …], at least one"));
-        }
+        self.names(table, &field("shapes"), "INPUT = [SIZE, …], at least one")?;
         let checked = table.as_ref().iter().map(|(name, shape)| {
             let field = field(&format!("shapes.{name}"));
             let extents = shape.as_ref().iter().map(|&size| self.extent(&field, shape.span(), size));
             Ok((name.clone(), extents.collect::<Result<_, _>>()?))
         });
         checked.collect()
+    }
+
+    /// Checks the names of dimensions or inputs.
+    fn names<T>(&self, table: &Spanned<BTreeMap<String, T>>, field: &str, allowed: &str) -> Result<(), ScenarioError> {
+        let names = table.as_ref();
+        if names.is_empty() || names.contains_key("") {
+            return Err(self.value(table.span(), field, "no name", allowed));
+        }
+        match names.keys().find(|name| name.chars().count() > PATH_CHARS_MAX) {
+            None => Ok(()),
+            Some(name) => {
+                let allowed = format!("names of at most {PATH_CHARS_MAX} characters");
+                Err(self.value(table.span(), field, format!("{name:?}"), allowed))
+            }
+        }
     }
 
     fn extent(&self, field: &str, span: Range<usize>, size: i64) -> Result<usize, ScenarioError> {
@@ -249,34 +278,44 @@ impl Source<'_> {
         arrival: &Spanned<ArrivalSpec>,
         field: &dyn Fn(&str) -> String,
     ) -> Result<ArrivalSpec, ScenarioError> {
-        arrival.as_ref().validate().map_err(|e| match e {
+        let complaint = |error: ArrivalError| match error {
             ArrivalError::Range { field: part, found, allowed } => {
                 self.value(arrival.span(), &field(&format!("arrival.{part}")), found, allowed)
             }
-            trace @ ArrivalError::Trace { .. } => {
-                self.value(arrival.span(), &field("arrival.file"), trace, "a file of gaps")
-            }
-        })?;
+            ArrivalError::Trace { file, what } => ScenarioError::File {
+                place: self.place(arrival.span().start),
+                field: field("arrival.file"),
+                file,
+                what: clipped(&what),
+            },
+        };
+        arrival.as_ref().validate().map_err(complaint)?;
         if let ArrivalSpec::Trace { file, .. } = arrival.as_ref() {
             let path = self.folder().join(file);
             let allowed = "a JSON array of gaps in seconds, relative to this file";
-            self.exists(arrival.span(), &field("arrival.file"), &path, Path::is_file, allowed)?;
+            self.file(arrival.span(), &field("arrival.file"), &path, allowed)?;
+            if self.files == Files::MustExist {
+                // Read for its mistakes only, so that they are told before models are loaded.
+                arrival.as_ref().arrivals(self.folder(), 0, 0).map_err(complaint)?;
+            }
         }
         Ok(arrival.as_ref().clone())
     }
 
-    fn exists(
-        &self,
-        span: Range<usize>,
-        field: &str,
-        path: &Path,
-        present: fn(&Path) -> bool,
-        allowed: &str,
-    ) -> Result<(), ScenarioError> {
-        if self.files == Files::MayBeAbsent || present(path) {
+    fn file(&self, span: Range<usize>, field: &str, path: &Path, allowed: &str) -> Result<(), ScenarioError> {
+        if self.files == Files::MayBeAbsent || path.is_file() {
             return Ok(());
         }
-        Err(self.value(span, field, format!("{}, which is not there", path.display()), allowed))
+        let found = if path.is_dir() { "a folder" } else { "which is not there" };
+        Err(self.value(span, field, format!("{}, {found}", path.display()), allowed))
+    }
+
+    fn input_folder(&self, span: Range<usize>, field: &str, path: &Path) -> Result<(), ScenarioError> {
+        if self.files == Files::MayBeAbsent || path.is_dir() {
+            return Ok(());
+        }
+        let found = if path.exists() { "no folder" } else { "which is not there" };
+        Err(self.value(span, field, format!("{}, {found}", path.display()), "a folder with input_0.npy …"))
     }
 
     fn integer(
@@ -307,33 +346,41 @@ impl Source<'_> {
     }
 
     fn value(&self, span: Range<usize>, field: &str, found: impl Display, allowed: impl Display) -> ScenarioError {
-        let (line, column) = self.position(span.start);
         ScenarioError::Value {
-            file: PathBuf::from(self.origin),
-            line,
-            column,
-            field: field.into(),
-            found: found.to_string(),
+            place: self.place(span.start),
+            field: clipped(field),
+            found: clipped(&found.to_string()),
             allowed: allowed.to_string(),
         }
     }
 
     fn syntax(&self, error: &toml::de::Error) -> ScenarioError {
-        let (line, column) = self.position(error.span().map_or(0, |span| span.start));
+        let place = self.place(error.span().map_or(0, |span| span.start));
+        let source_line = self.text.lines().nth(place.line - 1).unwrap_or_default().trim();
         ScenarioError::Syntax {
-            file: PathBuf::from(self.origin),
-            line,
-            column,
-            what: error.message().trim().replace('\n', ", "),
-            source_line: self.text.lines().nth(line - 1).unwrap_or_default().trim().into(),
+            what: clipped(&error.message().trim().replace('\n', ", ")),
+            source_line: clipped(source_line),
+            place,
         }
     }
 
-    /// Line and column, both from 1, of a byte of the text.
-    fn position(&self, byte: usize) -> (usize, usize) {
-        let before = self.text.get(..byte).unwrap_or(self.text);
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        (line, column)
+    fn place(&self, byte: usize) -> Place {
+        Place::of(byte, self.text, self.origin)
     }
+}
+
+/// A script `fetch.sh` that is there for the models of `path`'s folder, or of one between it and the scenario's.
+fn script_for(path: &Path, scenario: &Path) -> Option<PathBuf> {
+    let folders = path.ancestors().skip(1).take_while(|folder| folder.starts_with(scenario));
+    folders.map(|folder| folder.join("fetch.sh")).find(|script| script.is_file())
+}
+
+/// A text as messages show it: of a long one the beginning, and how long it is.
+fn clipped(text: &str) -> String {
+    let n = text.chars().count();
+    if n <= SHOWN_CHARS_MAX {
+        return text.into();
+    }
+    let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+    format!("{shown}… ({n} characters)")
 }

@@ -151,6 +151,25 @@ fn a_loaded_scenario_names_files_that_are_there() {
 }
 
 #[test]
+fn places_are_found_again() {
+    let s = parse(FULL).unwrap();
+    let check = |place: Place, expected: &str| assert_eq!(place.to_string(), format!("dir/s.toml:{expected}"));
+    check(s.place(&["device", "spec"]), "5:8");
+    check(s.place(&["policy", "hp_ratio"]), "8:12");
+    check(s.place(&["policy", "nothing"]), "6:1");
+    check(s.place(&["nothing", "name"]), "1:1");
+    check(s.place_of_tenant(0, &["dims", "N"]), "12:14");
+    check(s.place_of_tenant(0, &["arrival"]), "19:11");
+    check(s.place_of_tenant(1, &["dims"]), "21:1");
+    check(s.place_of_tenant(2, &["model"]), "26:9");
+    check(s.place_of_tenant(3, &["model"]), "1:1");
+    assert_eq!(
+        s.warnings(),
+        ["dir/s.toml:17:13: tenant \"face\": max_batch = 8 has no effect: requests are not batched yet"]
+    );
+}
+
+#[test]
 fn the_examples_are_understood() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     for name in ["ar_headset.toml", "document_scanner.toml"] {
