@@ -19,6 +19,7 @@ pub mod null;
 mod quota;
 mod recording;
 pub mod reference;
+pub mod sim;
 pub mod wgpu;
 
 use std::time::Duration;

@@ -1,0 +1,297 @@
+//! Kernels that are ready or run, on all pools: the part of the simulated GPU that knows blocks and no streams.
+
+use std::cmp::Reverse;
+
+use super::agenda::{Agenda, What};
+use super::bandwidth::Ask;
+use super::clock::Ps;
+use super::cost::KernelCost;
+use super::job::{Job, Key, Owner, Shape};
+use super::place::{self, Candidate};
+use super::pool::{Pool, Train};
+use super::profile::Profile;
+use super::rates::{self, RateLimits};
+use super::slab::Slab;
+
+/// Sums over everything that ran.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// Kernels that ended, nodes of graphs included.
+    pub kernels: u64,
+    /// Blocks that ended.
+    pub blocks: u64,
+    /// Floating-point operations.
+    pub flops: f64,
+    /// Bytes that blocks moved, from L2 or from DRAM.
+    pub traffic_bytes: f64,
+    /// Bytes from and to DRAM.
+    pub dram_bytes: f64,
+    /// Bytes copied between host and device.
+    pub copied_bytes: f64,
+}
+
+/// What the scheduler's parts use together: jobs, trains, times, and scratch space.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    pub(super) agenda: Agenda,
+    pub(super) jobs: Slab<Job>,
+    pub(super) trains: Slab<Train>,
+    pub(super) totals: Totals,
+    pub(super) limits: RateLimits,
+    /// Kernels that have blocks on one pool at the same time at most.
+    pub(super) grids_max: u32,
+    pub(super) candidates: Vec<Candidate>,
+    /// Trains of the last placement.
+    pub(super) fresh: Vec<u32>,
+    pub(super) asks: Vec<Ask>,
+}
+
+impl Shared {
+    /// Brings a train to `now`; what it moved counts.
+    fn advance(&mut self, train: u32, now: Ps) {
+        let train = &mut self.trains[train];
+        self.totals.dram_bytes += train.advance(now) * train.moving;
+    }
+
+    /// Gives a train its new rate.
+    pub(super) fn retime(&mut self, at: u32, now: Ps) {
+        let train = &self.trains[at];
+        let moved = if train.bytes > 0.0 { train.bytes / train.grant } else { 0.0 };
+        let wave_ps = train.sm_wave_ps.max(moved).max(1.0);
+        if wave_ps == train.wave_ps && train.bytes == train.moving {
+            return;
+        }
+        self.advance(at, now);
+        let train = &mut self.trains[at];
+        train.wave_ps = wave_ps;
+        train.moving = train.bytes;
+        if let Some(end) = train.end() {
+            self.agenda.set(What::Train(at), end);
+        }
+    }
+
+    /// Takes the waves that have not begun from a train and gives their blocks back to the kernel.
+    pub(super) fn cut_waves(&mut self, at: u32, now: Ps) {
+        self.advance(at, now);
+        let train = &mut self.trains[at];
+        // A wave that just ended is not begun again; the tolerance is for the rounding of times to picoseconds.
+        let begun = (f64::from(train.waves) - train.left - 1e-9).ceil().max(1.0) as u32;
+        let back = train.waves - begun.min(train.waves);
+        if back == 0 {
+            return;
+        }
+        train.waves -= back;
+        train.left = (train.left - f64::from(back)).max(0.0);
+        self.jobs[train.job].left += back * train.slots();
+        if let Some(end) = train.end() {
+            self.agenda.set(What::Train(at), end);
+        }
+    }
+}
+
+/// See the module's comment.
+#[derive(Clone, Debug)]
+pub(super) struct Exec {
+    pub(super) shared: Shared,
+    pub(super) pools: Vec<Pool>,
+    /// Kernels that ended and were not collected yet.
+    pub(super) finished: Vec<u32>,
+    /// Pools that lost or got work since they were settled.
+    dirty: Vec<u32>,
+    ready: u64,
+}
+
+impl Exec {
+    pub(super) fn new(profile: &Profile) -> Exec {
+        let limits = RateLimits {
+            saturating_warps: f64::from(profile.compute.saturating_warps),
+            wave_ps_min: profile.launch.block_floor_us * 1e6,
+        };
+        Exec {
+            shared: Shared {
+                agenda: Agenda::default(),
+                jobs: Slab::new(),
+                trains: Slab::new(),
+                totals: Totals::default(),
+                limits,
+                grids_max: profile.launch.grids_max,
+                candidates: Vec::new(),
+                fresh: Vec::new(),
+                asks: Vec::new(),
+            },
+            pools: Vec::new(),
+            finished: Vec::new(),
+            dirty: Vec::new(),
+            ready: 0,
+        }
+    }
+
+    /// A kernel that is not ready yet, for a view of a pool.
+    pub(super) fn job(&mut self, owner: Owner, cost: &KernelCost, profile: &Profile, pool: u32, view: u32) -> u32 {
+        let view_of = &self.pools[pool as usize].views[view as usize];
+        let shape = Shape::of(cost, profile, view_of.cap.min(view_of.sms.count()));
+        self.shared.jobs.insert(Job {
+            owner,
+            shape,
+            key: Key::new(0, 0),
+            pool,
+            view,
+            left: shape.blocks,
+            resident: 0,
+            done: 0,
+            withdrawn: 0,
+            started: None,
+        })
+    }
+
+    /// The block scheduler gets to know a kernel.
+    pub(super) fn ready(&mut self, at: u32, priority: i32, now: Ps) {
+        self.ready += 1;
+        let job = &mut self.shared.jobs[at];
+        job.key = Key::new(priority, self.ready);
+        let (pool, view) = (job.pool, job.view as usize);
+        if job.left == 0 {
+            job.started = Some(now);
+            self.finished.push(at);
+            return;
+        }
+        let key = job.key;
+        self.touch(pool, now);
+        let pool = &mut self.pools[pool as usize];
+        pool.jobs += 1;
+        pool.views[view].ready.push(Reverse((key, at)));
+    }
+
+    /// A train's waves are done.
+    pub(super) fn train_ended(&mut self, at: u32, now: Ps) {
+        let shared = &mut self.shared;
+        let train = &mut shared.trains[at];
+        shared.totals.dram_bytes += train.left * train.moving;
+        train.left = 0.0;
+        train.since = now;
+        let (number, slots, blocks) = (train.job, train.slots(), train.waves * train.slots());
+        let (pool, own) = (train.pool, train.cohort);
+        let job = &mut shared.jobs[number];
+        job.done += blocks;
+        shared.totals.blocks += u64::from(blocks);
+        if job.shape.persistent && job.left >= slots {
+            // The workers go on where they are.
+            job.left -= slots;
+            train.waves = 1;
+            train.left = 1.0;
+            shared.fresh.clear();
+            shared.fresh.push(at);
+            let pool = &mut self.pools[pool as usize];
+            place::give_waves(pool, number, shared);
+            let end = shared.trains[at].end().expect("a train that ended was running");
+            shared.agenda.set(What::Train(at), end);
+            return;
+        }
+        self.touch(pool, now);
+        let shared = &mut self.shared;
+        let place = self.pools[pool as usize].cohorts[own as usize].sms;
+        let home = &mut self.pools[pool as usize];
+        home.leave(at, &mut shared.trains, &shared.jobs);
+        let job = &mut shared.jobs[number];
+        job.resident -= slots;
+        if job.resident == 0 {
+            home.grids -= 1;
+            home.working_set -= job.shape.working_set;
+        }
+        if job.shape.persistent && job.left > 0 {
+            // Fewer blocks than workers are left: some of them stay. Nobody else was asked yet, so the room is theirs.
+            place::place(home, pool, number, place, true, shared, now);
+        }
+        self.end_if_over(number);
+    }
+
+    /// Asks a kernel to give up the blocks that have no place yet; it ends at the boundary of those that have one.
+    pub(super) fn retreat(&mut self, number: u32, now: Ps) {
+        let pool = self.shared.jobs[number].pool;
+        self.touch(pool, now);
+        let trains: Vec<u32> = self.pools[pool as usize].trains().collect();
+        for at in trains {
+            if self.shared.trains[at].job == number {
+                self.shared.cut_waves(at, now);
+            }
+        }
+        let job = &mut self.shared.jobs[number];
+        job.withdrawn += job.left;
+        job.left = 0;
+        self.end_if_over(number);
+    }
+
+    fn end_if_over(&mut self, number: u32) {
+        let job = &self.shared.jobs[number];
+        if job.left == 0 && job.resident == 0 {
+            self.pools[job.pool as usize].jobs -= 1;
+            self.finished.push(number);
+        }
+    }
+
+    /// Something of a pool is about to change.
+    pub(super) fn touch(&mut self, number: u32, now: Ps) {
+        let pool = &mut self.pools[number as usize];
+        if !pool.dirty {
+            pool.account(now);
+            pool.dirty = true;
+            self.dirty.push(number);
+        }
+    }
+
+    /// The pools that changed since they were settled, by their place in that list.
+    pub(super) fn touched(&self, at: usize) -> Option<u32> {
+        self.dirty.get(at).copied()
+    }
+
+    /// Gives room and finds rates on all pools that changed.
+    pub(super) fn settle(&mut self, now: Ps) {
+        while let Some(number) = self.dirty.pop() {
+            let pool = &mut self.pools[number as usize];
+            pool.dirty = false;
+            if pool.running {
+                place::schedule(pool, number, &mut self.shared, now);
+                rates::settle(pool, &mut self.shared, now);
+            }
+        }
+    }
+
+    /// Stops or continues everything on a pool: another context has the SMs, or had them.
+    pub(super) fn set_running(&mut self, number: u32, running: bool, now: Ps) {
+        self.touch(number, now);
+        let pool = &mut self.pools[number as usize];
+        if pool.running == running {
+            return;
+        }
+        pool.running = running;
+        pool.cohorts.iter_mut().for_each(|c| c.dirty = true);
+        if running {
+            return;
+        }
+        let trains: Vec<u32> = pool.trains().collect();
+        for at in trains {
+            self.shared.advance(at, now);
+            self.shared.trains[at].wave_ps = f64::INFINITY;
+            self.shared.agenda.remove(What::Train(at));
+        }
+    }
+
+    /// A job that was collected goes.
+    pub(super) fn forget(&mut self, number: u32) -> Job {
+        let job = self.shared.jobs[number].clone();
+        let shape = &job.shape;
+        let totals = &mut self.shared.totals;
+        totals.kernels += 1;
+        totals.flops += f64::from(job.done) * shape.flops;
+        totals.traffic_bytes += f64::from(job.done) * (shape.dram_bytes + shape.reused_bytes);
+        self.shared.jobs.free(number);
+        job
+    }
+
+    /// The SMs of a pool that hold a block, summed over time up to `now`, in SM·ps.
+    pub(super) fn busy(&self, number: u32, now: Ps) -> u128 {
+        let mut pool = self.pools[number as usize].clone();
+        pool.account(now);
+        pool.busy
+    }
+}
