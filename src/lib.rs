@@ -34,6 +34,7 @@ pub mod graph;
 pub mod hal;
 pub mod kernel;
 pub mod predict;
+pub mod repro;
 pub mod service;
 pub mod tensor;
 pub mod timeline;

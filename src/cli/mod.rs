@@ -17,6 +17,7 @@ mod inspect;
 mod model;
 mod onnx_head;
 mod report;
+mod repro;
 mod run;
 mod seeds;
 mod table;
@@ -51,6 +52,7 @@ enum Command {
     Conformance(conformance::Args),
     Bench(bench::Args),
     Run(run::Args),
+    Repro(repro::Args),
 }
 
 impl Command {
@@ -63,6 +65,7 @@ impl Command {
             Command::Conformance(args) => Box::new(conformance::run(args)?),
             Command::Bench(args) => Box::new(bench::run(args)?),
             Command::Run(args) => Box::new(run::run(args)?),
+            Command::Repro(args) => Box::new(repro::run(args)?),
         })
     }
 }

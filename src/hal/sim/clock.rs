@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::hal::Clock;
 use crate::tensor::Nanos;
+use crate::timeline::ClockKind;
 
 /// A time or a duration inside the simulated GPU, in picoseconds; 64 bits hold 213 days.
 pub(super) type Ps = u64;
@@ -51,8 +52,8 @@ impl Clock for VirtualClock {
         Nanos(self.0.load(Ordering::Relaxed))
     }
 
-    fn label(&self) -> &'static str {
-        "virtual"
+    fn kind(&self) -> ClockKind {
+        ClockKind::Virtual
     }
 }
 
@@ -66,7 +67,7 @@ mod tests {
         let other = clock.clone();
         clock.advance_to(Nanos(7));
         other.advance_to(Nanos(3));
-        assert_eq!((clock.now(), other.now(), clock.label()), (Nanos(7), Nanos(7), "virtual"));
+        assert_eq!((clock.now(), other.now(), clock.kind()), (Nanos(7), Nanos(7), ClockKind::Virtual));
     }
 
     #[test]
