@@ -106,13 +106,14 @@ fn place(file: &Path) -> Result<PathBuf, CliError> {
 }
 
 fn heading(args: &Args, file: &Path) -> String {
-    let name = file.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let systems = if args.systems.is_empty() { String::new() } else { format!(" {}", args.systems.join(" ")) };
     let subset = if args.subset { " --subset" } else { "" };
     format!(
         "# Published figures beside ours\n\n\
-         Written by `cotenant repro{systems} --seed {} --requests {}{subset} --out {name}`; not to be edited by hand.",
-        args.seed, args.requests
+         Written by `cotenant repro{systems} --seed {} --requests {}{subset} --out {}`; not to be edited by hand.",
+        args.seed,
+        args.requests,
+        file.display()
     )
 }
 

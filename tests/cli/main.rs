@@ -4,6 +4,7 @@ mod answers;
 mod bad_input;
 mod conformance;
 mod damaged_files;
+mod repro;
 mod scenarios;
 
 use std::fs;

@@ -27,6 +27,10 @@ pub const SOURCE: Source =
 const METRIC: &str = "MI50 kernels (REEF): median rank correlation of latency over occupancy levels";
 const BAND: [Option<f64>; 2] = [Some(0.9), Some(1.0)];
 
+const HIGH: &str = "MI50 kernels (REEF): kernels with a rank correlation of at least 0.9, %";
+const HIGH_OF_CLEAR: &str = "MI50 kernels (REEF): the same of kernels with levels clearly apart, %";
+const ABSOLUTE: &str = "MI50 kernels (REEF): median error of the latency of a level, %";
+
 /// What the measured latencies are multiples of, in µs.
 const TICK_US: f64 = 2.0;
 
@@ -72,7 +76,6 @@ struct LatencyFile {
 #[derive(Clone, Debug)]
 struct Kernel {
     model: String,
-    name: String,
     blocks: u32,
     need: BlockNeed,
     total_us: f64,
@@ -181,14 +184,7 @@ fn kernels(folder: &Path, model: &str) -> Result<Vec<Kernel>, ReproError> {
         // The compiler's choice of registers is not published; it would bound the occupancy of some.
         let need = BlockNeed::Of { threads: threads as u32, registers: 1, shared_bytes };
         let model = model.to_string();
-        kernels.push(Kernel {
-            model,
-            name,
-            blocks: blocks as u32,
-            need,
-            total_us: latency.total_latency,
-            levels_us: levels,
-        });
+        kernels.push(Kernel { model, blocks: blocks as u32, need, total_us: latency.total_latency, levels_us: levels });
     }
     Ok(kernels)
 }
@@ -245,11 +241,11 @@ fn outcome(compared: &[Compared]) -> Outcome {
     let of_clear = format!("{} kernels whose levels differ by more than two ticks of the clock", clear.len());
     let rows = vec![
         Row::banded(NAME, METRIC, median(&all), BAND, note.clone()),
-        Row::information(NAME, "kernels with a rank correlation of at least 0.9, %", high(&all), note),
-        Row::information(NAME, "the same of kernels with levels clearly apart, %", high(&clear), of_clear),
+        Row::information(NAME, HIGH, high(&all), note),
+        Row::information(NAME, HIGH_OF_CLEAR, high(&clear), of_clear),
         Row::information(
             NAME,
-            "median error of the latency of a level, %",
+            ABSOLUTE,
             median(&absolute),
             "from the latency of the whole kernel and its launch dimensions".into(),
         ),
@@ -306,29 +302,22 @@ fn section(compared: &[Compared]) -> Section {
     Section { title: "Latency of a kernel against its occupancy".into(), parts }
 }
 
-/// The slowest kernel of the models with most to show, measured and predicted.
+/// Of some models the kernel whose levels differ most, measured and predicted.
 fn curves(compared: &[Compared]) -> Plot {
     let mut series = Vec::new();
     for (colour, model) in ["inception", "resnet152", "vgg", "densenet", "alexnet"].into_iter().enumerate() {
         let of_model = compared.iter().filter(|c| c.kernel.model == model && c.kernel.levels_us.len() >= 6);
         let Some(most) = of_model.max_by(|a, b| a.range_us().total_cmp(&b.range_us())) else { continue };
         let points = |us: &[f64]| us.iter().enumerate().map(|(at, us)| (at as f64 + 1.0, *us)).collect();
-        let name = short(&most.kernel);
-        series.push(Series { name, mark: Mark::Dots, colour, points: points(&most.kernel.levels_us) });
+        series.push(Series { name: model.into(), mark: Mark::Dots, colour, points: points(&most.kernel.levels_us) });
         series.push(Series { name: String::new(), mark: Mark::Line, colour, points: points(&most.predicted_us) });
     }
     Plot {
-        title: "Latency against blocks on a compute unit: measured (dots) and predicted (lines)".into(),
+        title: "Of each model the kernel whose latency differs most: measured (dots) and predicted (lines)".into(),
         x: Axis { label: "blocks on every compute unit".into(), logarithmic: false },
         y: Axis { label: "latency, µs".into(), logarithmic: true },
         series,
     }
-}
-
-/// A name that fits a legend.
-fn short(kernel: &Kernel) -> String {
-    let tail: Vec<char> = kernel.name.trim_end_matches("_kernel0").chars().rev().take(13).collect();
-    format!("{}: …{}", kernel.model, tail.into_iter().rev().collect::<String>())
 }
 
 #[cfg(test)]
@@ -338,7 +327,6 @@ mod tests {
     fn kernel(threads: u32, shared_bytes: u32, levels: usize) -> Kernel {
         Kernel {
             model: "m".into(),
-            name: "k".into(),
             blocks: 120,
             need: BlockNeed::Of { threads, registers: 1, shared_bytes },
             total_us: 52.0,

@@ -17,7 +17,7 @@ use crate::tensor::Nanos;
 pub enum Sharing {
     /// The first has it for itself.
     Alone,
-    /// One at a time; whoever waits gets it when the other's request or iteration is over.
+    /// One request or iteration at a time; requests that wait come before the next iteration.
     Temporal,
     /// A stream each.
     Streams,
@@ -98,12 +98,11 @@ pub fn replay(
     let mut arrivals = arrivals.take(requests as usize).peekable();
     let mut replayed = Replayed::default();
     let mut done: Vec<Done> = Vec::new();
-    let mut turn = 0;
     loop {
         while arrivals.peek().is_some_and(|at| *at <= gpu.now()) {
             clients[0].due.extend(arrivals.next());
         }
-        start(&mut clients, &mut gpu, sharing, turn)?;
+        start(&mut clients, &mut gpu, sharing)?;
         let next = [arrivals.peek().copied(), gpu.next_event()].into_iter().flatten().min();
         let Some(next) = next else { break };
         gpu.advance_to(next);
@@ -112,7 +111,6 @@ pub fn replay(
             let number = (d.tag & !LAST) as usize;
             let client = &mut clients[number];
             client.running = false;
-            turn = 1 - number;
             let due = client.due.pop_front();
             if number == 0 {
                 replayed.latencies.extend(due.map(|due| d.end.since(due)));
@@ -129,9 +127,9 @@ pub fn replay(
     Ok(replayed)
 }
 
-/// Launches what may begin; where one runs at a time, the client whose `turn` it is comes first.
-fn start(clients: &mut [Client<'_>; 2], gpu: &mut Gpu, sharing: Sharing, turn: usize) -> Result<(), SimError> {
-    for number in [turn, 1 - turn] {
+/// Launches what may begin, of the first client first.
+fn start(clients: &mut [Client<'_>; 2], gpu: &mut Gpu, sharing: Sharing) -> Result<(), SimError> {
+    for number in 0..clients.len() {
         let taken = sharing == Sharing::Temporal && clients.iter().any(|c| c.running);
         if clients[number].waits() && !taken {
             clients[number].launch(gpu, number as u64)?;
