@@ -181,10 +181,13 @@ impl Exec {
             train.left = 1.0;
             shared.fresh.clear();
             shared.fresh.push(at);
-            let pool = &mut self.pools[pool as usize];
-            place::give_waves(pool, number, shared);
+            place::give_waves(&mut self.pools[pool as usize], number, shared);
             let end = shared.trains[at].end().expect("a train that ended was running");
             shared.agenda.set(What::Train(at), end);
+            if shared.jobs[number].left == 0 {
+                // If it was waiting for more room, it does so no longer, and those behind it may go on.
+                self.touch(pool, now);
+            }
             return;
         }
         self.touch(pool, now);

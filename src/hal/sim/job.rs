@@ -65,7 +65,7 @@ impl Shape {
         let (flops, _) = cost.block_totals();
         let mut shape = Shape {
             need,
-            per_sm_max: profile.sm.room().fits(&need, profile.sm.warp_granule),
+            per_sm_max: profile.sm.blocks_per_sm(&cost.need),
             blocks,
             resident_max: cost.workers.unwrap_or(u32::MAX),
             persistent: cost.workers.is_some(),

@@ -67,7 +67,12 @@ pub(super) struct Room {
 impl SmLimits {
     /// Blocks of `need` that reside on one SM at once; zero when not even one fits.
     pub fn blocks_per_sm(&self, need: &BlockNeed) -> u32 {
-        self.room().fits(&self.need(need), self.warp_granule)
+        let need = self.need(need);
+        let mut fit = self.room().fits(&need);
+        if need.warp_registers > 0 {
+            fit = fit.min(self.registers / need.warp_registers / self.warp_granule * self.warp_granule / need.warps);
+        }
+        fit
     }
 
     /// An empty SM.
@@ -110,12 +115,12 @@ impl SmLimits {
 }
 
 impl Room {
-    /// Blocks of `need` that still fit.
-    pub(super) fn fits(&self, need: &Need, warp_granule: u32) -> u32 {
+    /// Blocks of `need` that still fit. Which quarter of the register file has room is not followed: beside other kernels
+    /// the sum decides, and [`SmLimits::blocks_per_sm`] bounds the blocks of one kernel.
+    pub(super) fn fits(&self, need: &Need) -> u32 {
         let mut fit = (self.slots / need.slots).min(self.warps / need.warps);
-        if need.warp_registers > 0 && fit > 0 {
-            let warps = self.registers / need.warp_registers / warp_granule * warp_granule;
-            fit = fit.min(warps / need.warps);
+        if need.warp_registers > 0 {
+            fit = fit.min(self.registers / (need.warp_registers * need.warps));
         }
         if need.shared > 0 {
             fit = fit.min(self.shared / need.shared);

@@ -35,7 +35,7 @@ pub(super) fn schedule(pool: &mut Pool, number: u32, shared: &mut Shared, now: P
     let mut waiting: Option<Key> = None;
     while let Some((view, key, job)) = next(pool, shared) {
         if shared.jobs[job].resident > 0 || pool.grids < shared.grids_max {
-            let allowed = allowed(pool, view, shared);
+            let allowed = allowed(pool, view, job, shared);
             place(pool, number, job, allowed, waiting.is_none(), shared, now);
         }
         if shared.jobs[job].wanting() == 0 {
@@ -68,9 +68,9 @@ fn next(pool: &mut Pool, shared: &Shared) -> Option<(usize, Key, u32)> {
     best
 }
 
-/// The SMs that kernels of a view may use now: where its number is bounded, those that it has and as many more as the bound
-/// leaves, idle ones first.
-fn allowed(pool: &Pool, view: usize, shared: &Shared) -> SmSet {
+/// The SMs that a kernel of a view may use now: where their number is bounded, those that the view has and as many more with
+/// room for the kernel as the bound leaves, idle ones first.
+fn allowed(pool: &Pool, view: usize, job: u32, shared: &Shared) -> SmSet {
     let PoolView { sms, cap, .. } = &pool.views[view];
     if *cap >= sms.count() {
         return *sms;
@@ -78,7 +78,8 @@ fn allowed(pool: &Pool, view: usize, shared: &Shared) -> SmSet {
     let of_view = |t: &u32| shared.jobs[shared.trains[*t].job].view as usize == view;
     let used = pool.cohorts.iter().filter(|c| c.trains.iter().any(of_view));
     let mut chosen = used.fold(SmSet::EMPTY, |all, c| all.or(c.sms)).lowest(*cap);
-    for cohort in &pool.cohorts {
+    let need = &shared.jobs[job].shape.need;
+    for cohort in pool.cohorts.iter().filter(|c| c.free.fits(need) > 0) {
         let more = cohort.sms.and(*sms).minus(chosen);
         chosen = chosen.or(more.lowest(cap.saturating_sub(chosen.count())));
     }
@@ -153,7 +154,7 @@ fn find(pool: &Pool, job: u32, allowed: SmSet, shared: &mut Shared) {
     let kernel = &shared.jobs[job];
     let everywhere = allowed == pool.sms;
     for (at, cohort) in (0..).zip(&pool.cohorts) {
-        let mut fit = cohort.free.fits(&kernel.shape.need, pool.limits.warp_granule);
+        let mut fit = cohort.free.fits(&kernel.shape.need).min(kernel.shape.per_sm_max);
         if fit > 0 && kernel.resident > 0 {
             let own = cohort.trains.iter().map(|&t| &shared.trains[t]).filter(|t| t.job == job);
             fit = fit.min(kernel.shape.per_sm_max - own.map(|t| t.per_sm).sum::<u32>());

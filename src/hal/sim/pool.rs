@@ -193,8 +193,12 @@ impl Pool {
             Cohort { sms: part, free: from.free, trains: self.spare.pop().unwrap_or_default(), dirty: true };
         for &old in &self.cohorts[at as usize].trains {
             let sms = part.count();
-            trains[old].sms -= sms;
-            let train = Train { sms, cohort: new, demand: 0, ..trains[old].clone() };
+            let rest = &mut trains[old];
+            // What moved until now is counted when their rates are found.
+            let (moving, all) = (rest.moving, f64::from(rest.sms));
+            rest.sms -= sms;
+            rest.moving = moving * f64::from(rest.sms) / all;
+            let train = Train { sms, cohort: new, demand: 0, moving: moving - rest.moving, ..rest.clone() };
             let end = agenda.time(What::Train(old));
             let copy = trains.insert(train);
             if let Some(end) = end {

@@ -30,7 +30,9 @@ fn costs() -> impl Strategy<Value = KernelCost> {
     let grid = (1u32..600, 1u32..33, 16u32..128, 0u32..40_000, 0.0f64..2e6, 0.0f64..2e5, 0.0f64..1e5, 0u64..(80 << 20));
     let roofline =
         grid.prop_map(|(blocks, warps, registers, shared_bytes, flops, dram_bytes, reused_bytes, working_set)| {
-            let threads = (warps * 32).min(65_536 / registers / 32 * 32).max(32);
+            // Register files are given out in granules of eight a thread, to groups of four warps.
+            let warps_max = 65_536 / (registers.next_multiple_of(8) * 32) / 4 * 4;
+            let threads = 32 * warps.min(warps_max);
             KernelCost {
                 source: Source::Given,
                 blocks: Blocks::Count(blocks),
@@ -69,7 +71,7 @@ fn scripts() -> impl Strategy<Value = Script> {
     let bound = prop_oneof![
         2 => Just(SmBound::All),
         1 => (1f64..100.0).prop_map(SmBound::Percent),
-        1 => (0u32..50, 1u32..25).prop_map(|(from, n)| SmBound::Only(SmSet::range(2 * from, 2 * (from + n)))),
+        1 => (0u32..30, 1u32..25).prop_map(|(from, n)| SmBound::Only(SmSet::range(2 * from, 2 * (from + n)))),
     ];
     let command = prop_oneof![
         8 => costs().prop_map(Command::Kernel),
