@@ -6,6 +6,7 @@ use crate::engine::scenario::ScenarioError;
 use crate::engine::{InferError, LoadError, StartError};
 use crate::graph::GraphError;
 use crate::hal::{HalError, Unavailable};
+use crate::repro::ReproError;
 
 /// Why a command did not get to its report.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +118,15 @@ impl From<RunError> for CliError {
             | RunError::Arrival { .. }
             | RunError::Profile { .. } => CliError::Input(e.to_string()),
             RunError::EngineGone(_) | RunError::Stopped => CliError::Failed(e.to_string()),
+        }
+    }
+}
+
+impl From<ReproError> for CliError {
+    fn from(e: ReproError) -> CliError {
+        match e {
+            ReproError::Gpu(_) | ReproError::Device(_) => CliError::Failed(e.to_string()),
+            _ => CliError::Input(e.to_string()),
         }
     }
 }

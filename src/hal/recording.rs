@@ -86,11 +86,13 @@ pub enum GivenCost {
         /// Bytes that it moves from and to memory; 0 where not known.
         bytes: f64,
     },
-    /// A whole model by a fitted law, with one tile: `max(floor, k·η_k·(fixed + unit/u + memory/μ))` ns on `u` compute units
-    /// with a part `μ` of the memory, beside `k - 1` others.
+    /// A whole model by a fitted law, with one tile: `max(floor, overlap + k·η_k·(fixed + unit/u + memory/μ))` ns on `u`
+    /// compute units with a part `μ` of the memory, beside `k - 1` others.
     Law {
         /// Shortest time in ns.
         floor_ns: f64,
+        /// Time in ns that keeps neither units nor memory busy, so that others overlap with it.
+        overlap_ns: f64,
         /// Time in ns that neither units nor memory shorten.
         fixed_ns: f64,
         /// Time in ns of one compute unit.

@@ -8,6 +8,7 @@ mod conformance;
 mod damaged_files;
 #[path = "../common/net.rs"]
 mod net;
+mod repro;
 mod scenarios;
 
 use std::fs;

@@ -34,8 +34,8 @@ pub fn launch_cost(operation: &Operation, launch: usize, profile: &Profile, meas
             }
             cost
         }
-        (Some(GivenCost::Law { floor_ns, fixed_ns, unit_ns, memory_ns, sharing }), _) => {
-            KernelCost::law(Law { floor_ns, fixed_ns, sm_ns: unit_ns, memory_ns, sharing })
+        (Some(GivenCost::Law { floor_ns, overlap_ns, fixed_ns, unit_ns, memory_ns, sharing }), _) => {
+            KernelCost::law(Law { floor_ns, overlap_ns, fixed_ns, sm_ns: unit_ns, memory_ns, sharing })
         }
         (None, Some(ns)) => measured(ns, at.tiles, profile),
         (None, None) => counted(operation, launch),
