@@ -88,7 +88,7 @@ impl From<LoadError> for CliError {
                 GraphError::Device { ref source, .. } => of_device(source, e.to_string()),
                 _ => CliError::Input(e.to_string()),
             },
-            LoadError::TooMany { .. } => CliError::Input(e.to_string()),
+            LoadError::TooMany { .. } | LoadError::NotSimulated { .. } => CliError::Input(e.to_string()),
             LoadError::Device { ref source, .. } => of_device(source, e.to_string()),
             LoadError::Panicked { .. } | LoadError::EngineGone { .. } => CliError::Failed(e.to_string()),
         }
@@ -116,7 +116,10 @@ impl From<RunError> for CliError {
             RunError::Inputs { .. }
             | RunError::InputFile { .. }
             | RunError::Arrival { .. }
-            | RunError::Profile { .. } => CliError::Input(e.to_string()),
+            | RunError::NotSimulated { .. }
+            | RunError::NoNetwork { .. }
+            | RunError::Recorded { .. }
+            | RunError::Given { .. } => CliError::Input(e.to_string()),
             RunError::EngineGone(_) | RunError::Stopped => CliError::Failed(e.to_string()),
         }
     }

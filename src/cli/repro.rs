@@ -10,6 +10,7 @@ use super::error::CliError;
 use super::report::{Report, to_json};
 use super::table::{Table, number};
 use crate::repro::document::{self, Section};
+use crate::repro::validation::SOURCES;
 use crate::repro::{EXPERIMENTS, Experiment, Options, Row};
 use crate::timeline::perfetto::replace_file;
 
@@ -22,9 +23,9 @@ pub struct Args {
     /// Which; all without any. `help` lists them
     #[arg(value_name = "SYSTEM")]
     systems: Vec<String>,
-    /// The folder of public measurements; what is not there is skipped
-    #[arg(long, value_name = "DIR", default_value = "../shared/data")]
-    data: PathBuf,
+    /// The folder of public measurements; without it what COTENANT_DATA names, else ../shared/data. What is not in it is skipped
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// The first of the seeds
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -39,6 +40,12 @@ pub struct Args {
     out: Option<PathBuf>,
 }
 
+/// The variable that names the folder of public measurements.
+const DATA_VARIABLE: &str = "COTENANT_DATA";
+
+/// That folder where nobody names one: beside the repository.
+const DATA: &str = "../shared/data";
+
 /// The answer.
 #[derive(Debug, Serialize)]
 pub struct Repro {
@@ -51,7 +58,8 @@ pub struct Repro {
 /// Runs the experiments.
 ///
 /// # Errors
-/// [`CliError::Input`] for an unknown system, a damaged file of measurements, a document that cannot be written.
+/// [`CliError::Input`] for an unknown system, a folder of measurements that was named and is not there, a damaged file in it, a
+/// document that cannot be written.
 pub fn run(args: &Args) -> Result<Repro, CliError> {
     if args.systems.iter().any(|s| s == "help") {
         return Ok(Repro { seed: args.seed, systems: Vec::new(), known: Some(EXPERIMENTS) });
@@ -62,7 +70,8 @@ pub fn run(args: &Args) -> Result<Repro, CliError> {
         return Err(CliError::Input(format!("--requests {}: allowed is {low} to {high}", args.requests)));
     }
     let place = args.out.as_deref().map(place).transpose()?;
-    let options = Options { data: args.data.clone(), seed: args.seed, requests: args.requests, subset: args.subset };
+    let data = data(args.data.as_deref(), std::env::var_os(DATA_VARIABLE).map(PathBuf::from))?;
+    let options = Options { data, seed: args.seed, requests: args.requests, subset: args.subset };
     let mut systems = Vec::new();
     let mut sections = Vec::new();
     for experiment in chosen {
@@ -71,6 +80,9 @@ pub fn run(args: &Args) -> Result<Repro, CliError> {
         })?;
         systems.extend(outcome.rows);
         sections.extend(outcome.sections);
+    }
+    if systems.iter().all(|row| row.ours.is_none()) {
+        tracing::warn!("nothing was compared, for there are no measurements; each row says where they are public");
     }
     if let (Some(file), Some(folder)) = (&args.out, place) {
         let heading = heading(args, file);
@@ -90,6 +102,24 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Experiment>, CliError> {
         true => Ok(EXPERIMENTS.iter().collect()),
         false => names.iter().map(find).collect(),
     }
+}
+
+/// The folder of measurements. One that somebody named must be there.
+fn data(argument: Option<&Path>, variable: Option<PathBuf>) -> Result<PathBuf, CliError> {
+    let (source, folder) = match (argument, variable.filter(|v| !v.as_os_str().is_empty())) {
+        (Some(folder), _) => ("--data ", folder.to_path_buf()),
+        (None, Some(folder)) => ("COTENANT_DATA=", folder),
+        (None, None) => return Ok(DATA.into()),
+    };
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    let sets: Vec<String> = SOURCES.iter().map(|s| format!("{} ({})", s.folder, s.from)).collect();
+    Err(CliError::Input(format!(
+        "{source}{}: no such folder; allowed is one that holds some of {}",
+        folder.display(),
+        sets.join(", ")
+    )))
 }
 
 /// The document's folder, which must exist before the work begins.

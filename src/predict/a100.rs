@@ -10,6 +10,12 @@ use super::profile::planner::PlannerPoint;
 pub const INSTANCES: [(u32, f64, f64); 5] =
     [(1, 14.0, 0.125), (2, 28.0, 0.25), (3, 42.0, 0.5), (4, 56.0, 0.5), (7, 98.0, 1.0)];
 
+/// The simulated device that they are laws of.
+pub const DEVICE: &str = "a100-80gb";
+
+/// Largest batch of the measurements.
+pub const BATCH_MAX: u32 = 256;
+
 /// The laws by model, rounded to three places.
 pub const LAWS: [(&str, Law); 11] = [
     ("bert", law(14.8, 6.59, 2.62, 57.2, 0.170, 0.0)),

@@ -12,6 +12,8 @@
 
 use serde::Serialize;
 
+use crate::hal::GivenCost;
+
 /// Processes for which a sharing factor is known at most.
 pub const PROCESSES_MAX: usize = 5;
 
@@ -67,6 +69,23 @@ impl Law {
             Sharing::Scaled(eta) => k * eta[(at.processes.max(1) as usize).min(PROCESSES_MAX) - 1] * (idle + busy),
         };
         sum.max(self.floor_ms)
+    }
+
+    /// A batch of so many items as what an operation costs.
+    pub fn given(&self, batch: u32) -> GivenCost {
+        let idle_ns = self.idle_ms(batch) * 1e6;
+        let (overlap_ns, fixed_ns, sharing) = match self.sharing {
+            Sharing::Overlap => (idle_ns, 0.0, [1.0; PROCESSES_MAX]),
+            Sharing::Scaled(eta) => (0.0, idle_ns, eta),
+        };
+        GivenCost::Law {
+            floor_ns: self.floor_ms * 1e6,
+            overlap_ns,
+            fixed_ns,
+            unit_ns: self.busy_sm_ms(batch) * 1e6,
+            memory_ns: self.busy_memory_ms(batch) * 1e6,
+            sharing,
+        }
     }
 
     /// The part that keeps neither SMs nor memory busy.

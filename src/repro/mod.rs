@@ -167,7 +167,12 @@ impl Source {
         if folder.is_dir() {
             return Ok(folder);
         }
-        Err(format!("there is no folder {}; the data are public in {}", folder.display(), self.from))
+        Err(format!(
+            "there is no folder {}; its data are public: {}. Put them there, or name the folder that holds {} with --data DIR or COTENANT_DATA=DIR",
+            folder.display(),
+            self.from,
+            self.folder
+        ))
     }
 }
 

@@ -59,6 +59,22 @@ pub struct Plot {
     pub series: Vec<Series>,
 }
 
+/// Where the numbers on an axis lie in a decade.
+const STEPS: [f64; 3] = [1.0, 2.0, 5.0];
+
+/// From so many decades on only powers of ten have numbers.
+const DECADES_MANY: f64 = 2.5;
+
+/// Points of a series up to which they are drawn large.
+const POINTS_FEW: usize = 64;
+
+/// The logarithm of the largest of 1, 2 and 5 times a power of ten that is not above `value`.
+fn below(value: f64) -> f64 {
+    let power = value.log10().floor();
+    let step = STEPS.into_iter().rev().find(|s| s * 10f64.powf(power) <= value * (1.0 + 1e-9));
+    power + step.unwrap_or(1.0).log10()
+}
+
 /// From values to pixels.
 struct Scale {
     logarithmic: bool,
@@ -69,7 +85,7 @@ struct Scale {
 }
 
 impl Scale {
-    /// Over all `values`, with whole decades or a little room at the ends.
+    /// Over all `values`, from one of 1, 2 or 5 times a power of ten to another, or with zero.
     fn over(axis: &Axis, values: impl Iterator<Item = f64>, from: f64, to: f64) -> Scale {
         let usable = values.filter(|v| v.is_finite() && (!axis.logarithmic || *v > 0.0));
         let (mut low, mut high) = usable.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
@@ -77,7 +93,7 @@ impl Scale {
             (low, high) = (1.0, 10.0);
         }
         if axis.logarithmic {
-            (low, high) = (low.log10().floor(), high.log10().ceil());
+            (low, high) = (below(low), -below(1.0 / high));
         } else {
             low = low.min(0.0);
         }
@@ -97,10 +113,14 @@ impl Scale {
         part.is_finite().then_some(self.from + part * (self.to - self.from))
     }
 
-    /// Values with a line and a number: decades, or about six steps of 1, 2 or 5.
+    /// Values with a line and a number: decades, with 2 and 5 between them where they are few, or about six steps of 1, 2 or 5.
     fn ticks(&self) -> Vec<f64> {
         if self.logarithmic {
-            return (self.low as i32..=self.high as i32).map(|p| 10f64.powi(p)).collect();
+            let between: &[f64] = if self.high - self.low > DECADES_MANY { &[1.0] } else { &STEPS };
+            let powers = self.low.floor() as i32..=self.high.floor() as i32;
+            let all = powers.flat_map(|p| between.iter().map(move |step| step * 10f64.powi(p)));
+            let within = |v: &f64| (self.low - 1e-9..=self.high + 1e-9).contains(&v.log10());
+            return all.filter(within).collect();
         }
         let rough = (self.high - self.low) / 6.0;
         let power = 10f64.powf(rough.log10().floor());
@@ -190,9 +210,12 @@ fn draw(svg: &mut String, series: &Series, x: &Scale, y: &Scale) {
         series.points.iter().filter_map(|(a, b)| Some((x.pixel(*a)?, y.pixel(*b)?))).collect();
     let colour = colour(series);
     if series.mark == Mark::Dots {
+        let (radius, opacity) = if points.len() > POINTS_FEW { (2.2, 0.6) } else { (3.5, 0.8) };
         for (a, b) in points {
-            let _ =
-                writeln!(svg, "<circle cx=\"{a:.1}\" cy=\"{b:.1}\" r=\"2.2\" fill=\"{colour}\" fill-opacity=\"0.6\"/>");
+            let _ = writeln!(
+                svg,
+                "<circle cx=\"{a:.1}\" cy=\"{b:.1}\" r=\"{radius}\" fill=\"{colour}\" fill-opacity=\"{opacity}\"/>"
+            );
         }
         return;
     }
@@ -246,6 +269,20 @@ mod tests {
         let svg = plot(true, vec![(0.0, 1.0), (1.0, 1.0), (10.0, 10.0), (100.0, 100.0)]);
         assert_eq!(svg.matches("<circle").count(), 3, "{svg}");
         assert!(svg.contains("cx=\"320.0\" cy=\"223.0\""), "{svg}");
+    }
+
+    #[test]
+    fn a_logarithmic_axis_ends_near_its_values() {
+        let svg = plot(true, vec![(30.0, 30.0), (1500.0, 1500.0)]);
+        for tick in [">20<", ">50<", ">100<", ">1000<", ">2000<"] {
+            assert_eq!(svg.matches(tick).count(), 2, "{tick}: {svg}");
+        }
+        assert!(!svg.contains(">10<") && !svg.contains(">5000<"), "{svg}");
+        for (value, expected) in
+            [(1.0, 0.0), (0.9, -1.0 + 5f64.log10()), (99.0, 1.0 + 5f64.log10()), (20.0, 20f64.log10())]
+        {
+            assert!((below(value) - expected).abs() < 1e-12, "{value}: {}", below(value));
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod bad_input;
 mod common;
 mod conformance;
 mod damaged_files;
+mod given;
 #[path = "../common/net.rs"]
 mod net;
 mod repro;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{call, folder, full};
+use super::{call, cotenant, folder, full, run};
 
 /// Public measurements beside the repository, or where `COTENANT_DATA` says.
 fn data() -> Option<String> {
@@ -48,15 +48,28 @@ fn the_same_seed_gives_the_same_figures() {
 
 #[test]
 fn absent_measurements_are_skipped_by_name() {
-    let answer = call(&["repro", "--json", "--data", "no/such/folder"]).expect(0).json();
+    // A folder that is there and empty, as one does who has some of the measurements.
+    let dir = folder();
+    let empty = dir.path().to_string_lossy().into_owned();
+    let answer = call(&["repro", "--json", "--data", &empty]).expect(0).json();
     let rows = answer["systems"].as_array().expect("a list");
     assert!(rows.len() >= 4, "{answer:#}");
     for row in rows {
         let note = row["note"].as_str().expect("a text");
-        assert!(note.starts_with("skipped: ") && note.contains("no/such/folder") && note.contains("GitHub"), "{row:#}");
+        for word in ["skipped: ", &empty, "GitHub", "--data", "COTENANT_DATA"] {
+            assert!(note.contains(word), "{word}: {row:#}");
+        }
         assert!(row["ours"].is_null() && row["within"].is_null() && row["band"].is_array(), "{row:#}");
     }
-    assert!(call(&["repro", "--data", "no/such/folder"]).expect(0).out.contains("skipped"));
+    let answer = run(cotenant(&["repro"]).env("COTENANT_DATA", &empty)).expect(0);
+    assert!(answer.out.contains("skipped") && answer.err.contains("nothing was compared"), "{answer:?}");
+}
+
+#[test]
+fn a_folder_that_was_named_must_be_there() {
+    call(&["repro", "--data", "no/such/folder"]).complains(2, &["--data no/such/folder", "parvagpu", "GitHub"]);
+    let answer = run(cotenant(&["repro"]).env("COTENANT_DATA", "no/such/other"));
+    answer.complains(2, &["COTENANT_DATA=no/such/other", "orion", "reef"]);
 }
 
 #[test]

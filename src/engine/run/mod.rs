@@ -15,11 +15,12 @@ use sha2::{Digest, Sha256};
 use super::command::Command;
 use super::scenario::{Length, PolicySpec, Scenario};
 use super::{Engine, EngineGone, InferError, LoadError, LoadStage, Pending, PolicyFault, StartError, Tenant};
-use crate::hal::Counters;
+use crate::hal::{CostSource, Counters};
+use crate::predict::profile::ProfileError;
 use crate::service::arrival::ArrivalError;
 use crate::tensor::{HostTensor, Nanos, TensorError};
-use crate::timeline::metrics::{Meter, Observed, Occupied, RunMetrics, TenantFacts, Totals};
-use crate::timeline::{ScenarioText, Timeline};
+use crate::timeline::metrics::{Meter, Observed, RunMetrics, TenantFacts, Totals};
+use crate::timeline::{ClockKind, ScenarioText, Timeline};
 use drive::{Drive, DriveReport, Pace, Source};
 use load::load;
 
@@ -161,14 +162,38 @@ pub enum RunError {
         source: ArrivalError,
     },
     /// A tenant's model runs on simulated devices only.
-    #[error(
-        "tenant {tenant:?}: {model} is a recorded kernel list, which runs on simulated devices (sim:…) only; this device computes"
-    )]
-    Profile {
+    #[error("{}: {source}", .scenario.display())]
+    NotSimulated {
+        /// The scenario file.
+        scenario: PathBuf,
+        /// The tenant, the model, the device and what to choose instead.
+        source: Box<LoadError>,
+    },
+    /// A network is needed, and of a tenant's model only the cost is known.
+    #[error("tenant {tenant:?}: model {model}: of it only the cost is known; allowed here is a file or zoo:NAME")]
+    NoNetwork {
         /// The tenant.
         tenant: String,
         /// The model.
         model: String,
+    },
+    /// A tenant's recorded kernel list is damaged.
+    #[error("tenant {tenant:?}: model: {source}")]
+    Recorded {
+        /// The tenant.
+        tenant: String,
+        /// The file, the line and the column.
+        source: Box<ProfileError>,
+    },
+    /// A tenant's model of which only the cost is known does not exist, or is asked for what it does not have.
+    #[error("tenant {tenant:?}: model {model}: {what}")]
+    Given {
+        /// The tenant.
+        tenant: String,
+        /// The model.
+        model: String,
+        /// What was found and what is allowed.
+        what: String,
     },
     /// The engine ended while it ran.
     #[error(transparent)]
@@ -235,6 +260,13 @@ pub fn scenario_on(
 ) -> Result<RunReport, RunError> {
     let seed = options.seed.unwrap_or(scenario.seed);
     let policy = options.policy.as_ref().unwrap_or(&scenario.policy);
+    if engine.clock_kind() != ClockKind::Virtual
+        && let Some(spec) = scenario.tenants.iter().find(|spec| spec.model.is_given())
+    {
+        let (tenant, model, device) = (spec.name.clone(), spec.model.to_string(), engine.caps().name.clone());
+        let source = Box::new(LoadError::NotSimulated { tenant, model, device });
+        return Err(RunError::NotSimulated { scenario: scenario.origin.clone(), source });
+    }
     let mut ready = Vec::new();
     for (at, spec) in scenario.tenants.iter().enumerate() {
         let (tenant, given) = load(engine, spec, options, at, watch)?;
@@ -264,19 +296,22 @@ pub fn scenario_on(
             Some(reads) => Some(ready.tenant.shared().outputs_from(reads)?),
             None => ready.alone.as_ref().map(|alone| alone.outputs.clone()),
         };
+        let sources = after.tenants.iter().find(|t| t.id == ready.tenant.id());
         let facts = TenantFacts {
             name: spec.name.clone(),
             model: spec.model.to_string(),
+            priority: spec.priority,
             solo_latency: ready.alone.as_ref().map(|alone| alone.solo_latency),
             cpu_nodes: ready.tenant.recording().cpu_nodes() as u64,
-            output_sha256: outputs.as_deref().map(output_sha256),
+            cost_source: sources.and_then(|t| CostSource::names(&t.cost_sources)),
+            output_sha256: outputs.as_deref().filter(|all| !all.is_empty()).map(output_sha256),
         };
         tenants.push(meter.finish(facts, report.elapsed));
         first_outputs.push(outputs.and_then(|all| all.into_iter().next()));
     }
     let observed = Observed {
         elapsed: report.elapsed,
-        occupied: Occupied { unit_ns: report.busy.0 as f64, units: 1 },
+        occupied: report.occupied,
         preemptions: report.preemptions,
         power: engine.caps().power,
     };

@@ -4,22 +4,8 @@
 //! time follows; a fixed time with a footprint, as recorded lists have it; and a law fitted to whole models.
 
 use super::occupancy::BlockNeed;
-
-/// Where a cost is from. Reports say it beside every simulated figure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Source {
-    /// Counted on our own operators: FLOPs, bytes, tiles and the configuration's footprint.
-    Operators,
-    /// A recorded kernel list (`profile:FILE.csv`).
-    Recorded,
-    /// A law fitted to measurements of whole models.
-    Fitted,
-    /// Kernel times that `calibrate` measured on the device that the profile describes.
-    Measured,
-    /// Set by whoever made the cost, as tests do.
-    Given,
-}
+pub use crate::hal::CostSource as Source;
+use crate::hal::GivenCost;
 
 /// Arithmetic units, each with its own peak rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -159,6 +145,22 @@ impl KernelCost {
             need: BlockNeed::Part(LAW_PROCESSES_MAX as u32),
             work: Work::Law(law),
             workers: None,
+        }
+    }
+
+    /// An operation whose cost was recorded or fitted, as a launch of `tiles` on a device of so many SMs.
+    pub fn of_given(given: GivenCost, tiles: u32, device_sms: u32) -> KernelCost {
+        match given {
+            GivenCost::Recorded { ns, bytes } => {
+                let mut cost = KernelCost::recorded(ns, tiles, device_sms);
+                if let Work::Fixed { dram_bytes, .. } = &mut cost.work {
+                    *dram_bytes = bytes / f64::from(tiles.max(1));
+                }
+                cost
+            }
+            GivenCost::Law { floor_ns, overlap_ns, fixed_ns, unit_ns, memory_ns, sharing } => {
+                KernelCost::law(Law { floor_ns, overlap_ns, fixed_ns, sm_ns: unit_ns, memory_ns, sharing })
+            }
         }
     }
 

@@ -1,5 +1,5 @@
 //! Measurements from files: [`planner`] tables of whole models, and [`recorded`] lists of kernels. Both are CSV files with a
-//! fixed header; an error names the file, the line and the field, and a file is taken as a whole or not at all.
+//! fixed header; an error names the file, the line, the column and the field, and a file is taken as a whole or not at all.
 
 pub mod planner;
 pub mod recorded;
@@ -24,13 +24,15 @@ pub enum ProfileError {
         source: io::Error,
     },
     /// A line is not what it should be.
-    #[error("{}:{line}: {field}: found {found}, allowed is {allowed}", .file.display())]
+    #[error("{}:{line}:{column}: {field}: found {found}, allowed is {allowed}", .file.display())]
     Field {
         /// The file.
         file: PathBuf,
         /// The line, from one.
         line: usize,
-        /// The column by its name in the header, or what else it is about.
+        /// Where in the line it begins, in characters from one.
+        column: usize,
+        /// The cell by its name in the header, or what else it is about.
         field: &'static str,
         /// What is there.
         found: String,
@@ -44,17 +46,21 @@ pub enum ProfileError {
 struct Line<'a> {
     file: &'a Path,
     number: usize,
+    text: &'a str,
 }
 
 impl Line<'_> {
+    /// `found` is a part of the line, or empty.
     fn refuse(&self, field: &'static str, found: &str, allowed: &str) -> ProfileError {
+        let at = (found.as_ptr() as usize).wrapping_sub(self.text.as_ptr() as usize);
+        let column = self.text.get(..at).map_or(1, |before| before.chars().count() + 1);
         // A damaged file may hold a line of megabytes.
         let mut shown: String = found.chars().take(40).collect();
         if shown.len() < found.len() {
             shown.push('…');
         }
         let found = format!("{shown:?}");
-        ProfileError::Field { file: self.file.into(), line: self.number, field, found, allowed: allowed.into() }
+        ProfileError::Field { file: self.file.into(), line: self.number, column, field, found, allowed: allowed.into() }
     }
 
     /// A cell as a number for which `fits` holds.
@@ -90,8 +96,8 @@ fn lines<'a>(
 ) -> Result<impl Iterator<Item = (Line<'a>, &'a str)>, ProfileError> {
     let first = text.lines().next().unwrap_or_default().trim_start_matches('\u{feff}').trim_end();
     if first != header {
-        return Err(Line { file, number: 1 }.refuse("header", first, header));
+        return Err(Line { file, number: 1, text: first }.refuse("header", first, header));
     }
     let rest = text.lines().enumerate().skip(1).filter(|(_, line)| !line.trim().is_empty());
-    Ok(rest.map(move |(at, line)| (Line { file, number: at + 1 }, line.trim_end())))
+    Ok(rest.map(move |(at, text)| (Line { file, number: at + 1, text }, text.trim_end())))
 }

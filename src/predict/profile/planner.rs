@@ -109,7 +109,7 @@ mod tests {
     fn damage_is_named() {
         check("5,1,1,1,1", &["Mig instance", "\"5\"", "1, 2, 3, 4 or 7"]);
         check("1,0,1,1,1", &["Batch size", "\"0\""]);
-        check("1,2,-1,1,1", &["Workload Number", "\"-1\""]);
+        check("1,2,-1,1,1", &["dir/model.csv:3:5: Workload Number", "\"-1\""]);
         check("1,2,1,NaN,1", &["Throughput", "NaN"]);
         check("1,2,1,1,-3", &["Latency", "-3"]);
         check("1,2,1,0,1", &["Throughput"]);
@@ -119,7 +119,7 @@ mod tests {
         check("1,1,1,90,0.02", &["row", "one row for each"]);
         check(&"9".repeat(1000), &["row", "…"]);
         let headless = parse(Path::new("m.csv"), "1,1,1,100,0.01\n").unwrap_err().to_string();
-        assert!(headless.contains("m.csv:1: header") && headless.contains("Workload Number"), "{headless}");
+        assert!(headless.contains("m.csv:1:1: header") && headless.contains("Workload Number"), "{headless}");
         assert!(parse(Path::new("m.csv"), "").is_err());
     }
 

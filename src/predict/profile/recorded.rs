@@ -8,6 +8,9 @@ use super::{Line, ProfileError, lines, read};
 /// The header of a kernel list.
 pub const HEADER: &str = "Name,Profile,Memory_footprint,SM_usage,Duration";
 
+/// Most kernels of a list, about twenty times the longest training iteration that is published.
+pub const KERNELS_MAX: usize = 100_000;
+
 /// Longest accepted kernel: one minute.
 const DURATION_NS_MAX: u64 = 60_000_000_000;
 
@@ -48,9 +51,15 @@ pub fn read_list(file: &Path) -> Result<Vec<RecordedKernel>, ProfileError> {
 /// # Errors
 /// [`ProfileError::Field`].
 pub fn parse(file: &Path, text: &str) -> Result<Vec<RecordedKernel>, ProfileError> {
-    let kernels = lines(file, text, HEADER)?.map(|(line, row)| kernel(&line, row)).collect::<Result<Vec<_>, _>>()?;
+    let mut kernels = Vec::new();
+    for (line, row) in lines(file, text, HEADER)? {
+        if kernels.len() == KERNELS_MAX {
+            return Err(line.refuse("row", row, &format!("at most {KERNELS_MAX} kernels")));
+        }
+        kernels.push(kernel(&line, row)?);
+    }
     match kernels.is_empty() {
-        true => Err(Line { file, number: 2 }.refuse("row", "", "at least one kernel")),
+        true => Err(Line { file, number: 2, text: "" }.refuse("row", "", "at least one kernel")),
         false => Ok(kernels),
     }
 }
@@ -101,15 +110,18 @@ mod tests {
 
     #[test]
     fn damage_is_named() {
-        check("Conv,2,0,98,1", &["Profile", "\"2\""]);
-        check("Conv,1,x,98,1", &["Memory_footprint", "\"x\""]);
+        check("Conv,2,0,98,1", &["dir/list:3:6: Profile", "\"2\""]);
+        check("Fläche,1,x,98,1", &["dir/list:3:10: Memory_footprint", "\"x\""]);
         check("Conv,1,0,0,1", &["SM_usage", "\"0\""]);
         check("Conv,1,0,98,0", &["Duration", "\"0\""]);
         check("Conv,1,0,98,1.5", &["Duration", "1.5"]);
         check("Conv,1,0,98,99999999999999999999", &["Duration"]);
         check(",1,0,98,5", &["Name"]);
         check("Conv,1,0,98", &["row", "five cells"]);
+        let long = format!("{HEADER}\n{}", "k,1,0,1,1\n".repeat(KERNELS_MAX + 1));
+        let message = parse(Path::new("list"), &long).unwrap_err().to_string();
+        assert!(message.contains("list:100002:1: row") && message.contains("at most 100000"), "{message}");
         let empty = parse(Path::new("list"), HEADER).unwrap_err().to_string();
-        assert!(empty.contains("list:2: row") && empty.contains("at least one kernel"), "{empty}");
+        assert!(empty.contains("list:2:1: row") && empty.contains("at least one kernel"), "{empty}");
     }
 }

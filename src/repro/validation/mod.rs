@@ -7,10 +7,13 @@ pub mod reef;
 pub mod replay;
 
 use super::document::{Part, Section, summary};
-use super::{Options, Outcome, Progress, ReproError};
+use super::{Options, Outcome, Progress, ReproError, Source};
 
 /// The experiment's name.
 pub const NAME: &str = "validation";
+
+/// The measurements that it can use.
+pub const SOURCES: [Source; 3] = [mig::SOURCE, orion::SOURCE, reef::SOURCE];
 
 /// Runs all rungs; those whose measurements are absent are skipped.
 ///

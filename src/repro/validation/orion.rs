@@ -75,11 +75,12 @@ struct Pair {
 }
 
 impl Pair {
-    /// Each way's interval is above that of the one before.
+    /// Each way's p99 is above that of the one before, the first that shares being compared with none.
     fn is_ordered(&self) -> bool {
         self.p99_ms.windows(2).skip(1).all(|w| w[1].mean > w[0].mean)
     }
 
+    /// The same, and the intervals do not touch.
     fn is_ordered_with_confidence(&self) -> bool {
         self.p99_ms.windows(2).skip(1).all(|w| w[1].low > w[0].high)
     }
