@@ -2,8 +2,9 @@
 //!
 //! A list becomes a chain of operations with one launch each, in the order of the list; a law becomes one operation. They have
 //! no inputs, no outputs and no memory: what is simulated is their time, through queues, policies, streams and partitions
-//! like everybody else's. What is not there: copies of inputs and outputs, which lists of kernels do not have, and memory
-//! traffic of recorded kernels, so that they disturb each other through compute units only.
+//! like everybody else's. What is not there: copies of inputs and outputs, which lists of kernels do not have; memory
+//! traffic of recorded kernels, so that they disturb each other through compute units only; and what different laws do to each
+//! other, which nobody measured: a law takes whoever runs beside it for another process of its own model.
 
 use std::sync::Arc;
 

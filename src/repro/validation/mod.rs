@@ -29,7 +29,8 @@ pub fn run(options: &Options, progress: Progress<'_>) -> Result<Outcome, ReproEr
     let parts = vec![
         Part::Text(
             "All times of ours are simulated. Rows with a band must keep it; `cotenant repro validation` ends with status 1 \
-             where one does not."
+             where one does not. The measurements are of others and not in the repository: each section names where they are public. \
+             `--data DIR` or the variable `COTENANT_DATA` says where they lie; rows whose measurements are absent are skipped and say so."
                 .into(),
         ),
         Part::Table(summary(&all.rows)),
