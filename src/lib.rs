@@ -33,6 +33,8 @@ pub mod engine;
 pub mod graph;
 pub mod hal;
 pub mod kernel;
+pub mod predict;
+pub mod repro;
 pub mod service;
 pub mod tensor;
 pub mod timeline;

@@ -103,7 +103,7 @@ fn without_numerics_times_are_the_same_and_outputs_are_zeros() {
         let lane = device.lane(&LaneSpec::default()).unwrap();
         let done = run(&mut device, lane, whole(&recording, id, 2, 16, &input(&recording)));
         assert_eq!(numerics, done.reads[0].iter().any(|b| *b != 0));
-        assert_eq!(device.sources(id).iter().map(|s| s.0).collect::<Vec<_>>(), [Source::Operators]);
+        assert_eq!(device.cost_sources(id).iter().map(|s| s.0).collect::<Vec<_>>(), [Source::Operators]);
         (done.finished, done.spans)
     };
     assert_eq!(finished(true), finished(false));
@@ -227,12 +227,19 @@ fn a_recorded_a_fitted_and_a_measured_time_are_taken_as_they_are() {
         let id = device.install(recording.clone(), &mut |_, _, _| {}).unwrap();
         let lane = device.lane(&LaneSpec::default()).unwrap();
         let done = run(&mut device, lane, whole(&recording, id, 1, 1_000, &input(&recording)));
-        (done.spans[0].end.since(done.spans[0].start).0 as f64, device.sources(id)[0].0)
+        (done.spans[0].end.since(done.spans[0].start).0 as f64, device.cost_sources(id)[0].0)
     };
     let v100 = || Profile::find("v100-sxm2").unwrap();
     let (ns, source) = spans(v100(), Some(GivenCost::Recorded { ns: 33_333.0, bytes: 0.0 }), 170);
     assert!((ns - 33_333.0).abs() <= 2.0 && source == Source::Recorded, "{ns} {source:?}");
-    let law = GivenCost::Law { floor_ns: 1e4, fixed_ns: 2e4, unit_ns: 8e6, memory_ns: 3e4, sharing: [1.0; 5] };
+    let law = GivenCost::Law {
+        floor_ns: 1e4,
+        overlap_ns: 0.0,
+        fixed_ns: 2e4,
+        unit_ns: 8e6,
+        memory_ns: 3e4,
+        sharing: [1.0; 5],
+    };
     let (ns, source) = spans(v100(), Some(law), 1);
     assert!((ns - 1.5e5).abs() <= 2.0 && source == Source::Fitted, "{ns} {source:?}");
     let mut device = sim("v100-sxm2", false);

@@ -6,6 +6,7 @@ use crate::engine::scenario::ScenarioError;
 use crate::engine::{InferError, LoadError, StartError};
 use crate::graph::GraphError;
 use crate::hal::{HalError, Unavailable};
+use crate::repro::ReproError;
 
 /// Why a command did not get to its report.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +94,7 @@ impl From<LoadError> for CliError {
                 GraphError::Device { ref source, .. } => of_device(source, e.to_string()),
                 _ => CliError::Input(e.to_string()),
             },
-            LoadError::TooMany { .. } => CliError::Input(e.to_string()),
+            LoadError::TooMany { .. } | LoadError::NotSimulated { .. } => CliError::Input(e.to_string()),
             LoadError::Device { ref source, .. } => of_device(source, e.to_string()),
             LoadError::Panicked { .. } | LoadError::EngineGone { .. } => CliError::Failed(e.to_string()),
         }
@@ -122,8 +123,19 @@ impl From<RunError> for CliError {
             | RunError::Inputs { .. }
             | RunError::InputFile { .. }
             | RunError::Arrival { .. }
-            | RunError::Profile { .. } => CliError::Input(e.to_string()),
+            | RunError::NoNetwork { .. }
+            | RunError::Recorded { .. }
+            | RunError::Given { .. } => CliError::Input(e.to_string()),
             RunError::EngineGone(_) | RunError::Stopped => CliError::Failed(e.to_string()),
+        }
+    }
+}
+
+impl From<ReproError> for CliError {
+    fn from(e: ReproError) -> CliError {
+        match e {
+            ReproError::Gpu(_) | ReproError::Device(_) => CliError::Failed(e.to_string()),
+            _ => CliError::Input(e.to_string()),
         }
     }
 }

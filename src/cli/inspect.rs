@@ -12,9 +12,9 @@ use super::model::{self, ShapeArgs};
 use super::report::{Report, device_info, to_json};
 use super::table::{Table, bytes, si};
 use crate::graph::{Graph, Port, compile, load, zoo};
-use crate::hal::Recording;
+use crate::hal::{CostSource, Recording};
 use crate::tensor::{TenantId, show_shape};
-use crate::timeline::DeviceInfo;
+use crate::timeline::{ClockKind, DeviceInfo};
 
 /// Show what a model becomes: operators, shapes, FLOPs, memory, launches, CPU nodes
 #[derive(ClapArgs, Debug)]
@@ -37,7 +37,7 @@ pub enum Inspected {
         zoo: Vec<ZooRow>,
     },
     /// A model on a device.
-    Model(Model),
+    Model(Box<Model>),
 }
 
 /// A built-in model.
@@ -90,6 +90,8 @@ struct Totals {
     arena_bytes_without_reuse: u64,
     launches: usize,
     cpu_nodes: usize,
+    /// On a simulated device, where it knows from what launches take.
+    cost_source: Option<String>,
 }
 
 /// Loads and compiles the model.
@@ -104,6 +106,14 @@ pub fn run(args: &Args) -> Result<Inspected, CliError> {
     let graph = load(&source, &args.shapes.options()?)?;
     let mut device = args.device.open()?;
     let compiled = compile(&graph, device.as_mut(), TenantId(0))?;
+    let cost_source = match device.clock().kind() {
+        // There installing is quick, and no kernel is compiled.
+        ClockKind::Virtual => {
+            let id = device.install(compiled.recording.clone(), &mut |_, _, _| {})?;
+            CostSource::names(&device.cost_sources(id))
+        }
+        ClockKind::Wall => None,
+    };
     let nodes = nodes(&compiled.recording);
     let totals = Totals {
         flops: nodes.iter().map(|n| n.flops).sum(),
@@ -113,15 +123,16 @@ pub fn run(args: &Args) -> Result<Inspected, CliError> {
         arena_bytes_without_reuse: compiled.memory.arena_bytes_without_reuse,
         launches: compiled.recording.launches(),
         cpu_nodes: compiled.recording.cpu_nodes(),
+        cost_source,
     };
-    Ok(Inspected::Model(Model {
+    Ok(Inspected::Model(Box::new(Model {
         model: args.model.clone(),
         device: device_info(device.caps()),
         inputs: graph.input_ports().into_iter().map(port_row).collect(),
         outputs: outputs(&graph),
         nodes,
         totals,
-    }))
+    })))
 }
 
 fn zoo_row(entry: &'static zoo::Entry) -> ZooRow {
@@ -209,6 +220,9 @@ impl Model {
         writeln!(out, "weights     {}", bytes(t.weight_bytes))?;
         let (with, without) = (bytes(t.arena_bytes), bytes(t.arena_bytes_without_reuse));
         writeln!(out, "arena       {with}, without reuse {without}")?;
+        if let Some(source) = &t.cost_source {
+            writeln!(out, "simulated   with costs from {source}")?;
+        }
         writeln!(out, "CPU nodes   {}", t.cpu_nodes)?;
         for node in self.nodes.iter().filter(|n| n.place == "cpu") {
             writeln!(out, "  {} ({}): {}", node.name, node.op, node.reason.as_deref().unwrap_or("it has no kernel"))?;

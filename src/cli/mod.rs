@@ -18,6 +18,7 @@ mod inspect;
 mod model;
 mod onnx_head;
 mod report;
+mod repro;
 mod run;
 mod seeds;
 mod table;
@@ -53,6 +54,7 @@ enum Command {
     Bench(bench::Args),
     Run(run::Args),
     Calibrate(calibrate::Args),
+    Repro(repro::Args),
 }
 
 impl Command {
@@ -66,6 +68,7 @@ impl Command {
             Command::Bench(args) => Box::new(bench::run(args)?),
             Command::Run(args) => Box::new(run::run(args)?),
             Command::Calibrate(args) => Box::new(calibrate::run(args)?),
+            Command::Repro(args) => Box::new(repro::run(args)?),
         })
     }
 }

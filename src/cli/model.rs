@@ -66,11 +66,11 @@ fn extent(size: &str, option: &str, text: &str) -> Result<usize, CliError> {
 /// The model behind a command-line name.
 ///
 /// # Errors
-/// [`CliError::Input`] for recorded profiles, which have no network, and for files that are not there.
+/// [`CliError::Input`] for recorded kernel lists and laws, which have no network, and for files that are not there.
 pub fn source(name: &str) -> Result<ModelSource, CliError> {
-    if name.starts_with("profile:") {
+    if name.starts_with("profile:") || name.starts_with("law:") {
         return Err(CliError::Input(format!(
-            "{name}: a recorded profile has no operators; allowed is a file or zoo:NAME"
+            "{name}: of it only the cost is known, so that it has no operators; allowed is a file or zoo:NAME, and this one as a tenant's model in a scenario"
         )));
     }
     let source = ModelSource::parse(name);

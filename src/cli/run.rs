@@ -393,7 +393,9 @@ pub fn print(metrics: &RunMetrics, out: &mut dyn Write) -> io::Result<()> {
         device.name, device.backend, device.driver, metrics.policy, metrics.seed
     )?;
     writeln!(out, "{measured} over {:.1} s\n", metrics.elapsed_ms / 1e3)?;
-    let mut table = Table::new(&[
+    // Where simulated times are from stands beside them.
+    let simulated = metrics.clock == ClockKind::Virtual;
+    let mut columns = vec![
         "tenant",
         "model",
         "requests",
@@ -410,9 +412,12 @@ pub fn print(metrics: &RunMetrics, out: &mut dyn Write) -> io::Result<()> {
         "SLO ms",
         "in SLO",
         "CPU nodes",
-    ]);
+    ];
+    columns.extend(simulated.then_some("costs from"));
+    let mut table = Table::new(&columns);
     for t in &metrics.tenants {
-        table.row(tenant_row(t));
+        let source = simulated.then(|| t.cost_source.clone().unwrap_or_else(|| "-".into()));
+        table.row(tenant_row(t).into_iter().chain(source));
     }
     table.print(out)?;
     let t = &metrics.totals;

@@ -1,7 +1,7 @@
 //! What a tenant's operators take on this device, learned from finished submissions. It sizes submissions and tells
 //! policies how long a request still needs.
 
-use crate::hal::{DeviceCaps, DeviceKind, Recording};
+use crate::hal::{DeviceCaps, DeviceKind, GivenCost, Operation, Recording};
 use crate::tensor::Nanos;
 
 /// How much a new measurement changes an estimate.
@@ -16,13 +16,20 @@ pub(super) struct Costs {
 }
 
 impl Costs {
-    /// A first guess: time per launch plus arithmetic at a modest rate.
+    /// A first guess: what was given, else time per launch plus arithmetic at a modest rate.
     pub(super) fn guess(recording: &Recording, caps: &DeviceCaps) -> Costs {
         let (launch_ns, flop_ns) = match caps.kind {
             DeviceKind::DiscreteGpu | DeviceKind::IntegratedGpu => (5_000.0, 0.001),
             _ => (40_000.0, 0.2),
         };
-        let guess = |o: &crate::hal::Operation| launch_ns * (o.launches.len().max(1)) as f64 + flop_ns * o.flops as f64;
+        let units = f64::from(caps.compute_units.unwrap_or(1).max(1));
+        let guess = |o: &Operation| match o.given {
+            Some(GivenCost::Recorded { ns, .. }) => ns,
+            Some(GivenCost::Law { floor_ns, overlap_ns, fixed_ns, unit_ns, memory_ns, .. }) => {
+                floor_ns.max(overlap_ns + fixed_ns + unit_ns / units + memory_ns)
+            }
+            None => launch_ns * (o.launches.len().max(1)) as f64 + flop_ns * o.flops as f64,
+        };
         let operators_ns: Vec<f64> = recording.operations.iter().map(guess).collect();
         let total_ns = operators_ns.iter().sum();
         Costs { operators_ns, total_ns, measured: false }

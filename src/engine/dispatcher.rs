@@ -25,6 +25,7 @@ use crate::service::policy::Policy;
 use crate::service::{Class, Decisions, Lanes};
 use crate::tensor::{Nanos, RequestId, TenantId};
 use crate::timeline::InstantKind;
+use crate::timeline::metrics::Occupied;
 
 use board::Board;
 use draft::{Draft, Submitted};
@@ -127,6 +128,14 @@ impl Dispatcher {
 
     pub(super) fn now(&self) -> Nanos {
         self.config.clock.now()
+    }
+
+    /// How much of the device was used so far: its units where it tells, else whether it had work.
+    pub(super) fn occupied(&self) -> Occupied {
+        match (self.device.unit_seconds(), self.device.caps().compute_units) {
+            (Some(s), Some(units)) => Occupied { unit_ns: s * 1e9, units },
+            _ => Occupied { unit_ns: self.busy.0 as f64, units: 1 },
+        }
     }
 
     /// Submissions that the device has.

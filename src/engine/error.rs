@@ -51,6 +51,18 @@ pub enum LoadError {
         /// What the panic said.
         message: String,
     },
+    /// Of the model only the cost is known, and the device is none that goes by costs.
+    #[error(
+        "tenant {tenant:?}: model {model}: of it only the cost is known, which only simulated devices run, and this device is {device:?}. Choose another: --device sim:PROFILE, or spec = \"sim:PROFILE\" under [device]"
+    )]
+    NotSimulated {
+        /// The tenant's name.
+        tenant: String,
+        /// The model.
+        model: String,
+        /// The device.
+        device: String,
+    },
     /// There are too many tenants.
     #[error("tenant {tenant:?}: the engine has {tenants_max} tenants already, which is the most it takes")]
     TooMany {

@@ -21,6 +21,7 @@ pub mod device;
 mod dispatcher;
 mod error;
 mod fault;
+pub mod given;
 mod loaded;
 mod pending;
 mod request;
@@ -39,7 +40,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::graph::{self, Graph};
-use crate::hal::{Clock, Counters, Device, DeviceCaps, DeviceKind, Region, TensorRef, WallClock, eval};
+use crate::hal::{Clock, CostSource, Counters, Device, DeviceCaps, DeviceKind, Region, TensorRef, WallClock, eval};
 use crate::service::policy::{self, Policy};
 use crate::tensor::{Nanos, TenantId};
 use crate::timeline::{ClockKind, DeviceInfo, RunInfo, Timeline};
@@ -49,6 +50,7 @@ use cpu_pool::CpuPool;
 use dispatcher::Dispatcher;
 pub use error::{EngineGone, InferError, LoadError, StartError};
 pub use fault::{Faults, PolicyFault};
+use given::GivenModel;
 pub use pending::{Pending, Response};
 pub use tenant::{Tenant, TenantSpec};
 use thread::EngineThread;
@@ -147,6 +149,8 @@ pub struct TenantStats {
     pub open: usize,
     /// Requests that were turned away because its queue was full.
     pub rejected: u64,
+    /// Where a simulated device knows from what its launches take, with the number of launches; nothing on others.
+    pub cost_sources: Vec<(CostSource, usize)>,
 }
 
 impl Builder {
@@ -323,6 +327,25 @@ impl Engine {
         let fixed = graph.bound.clone();
         let compile: Compile = Box::new(move |device, tenant| graph::compile(&graph, device, tenant));
         self.install(spec, compile, fixed, progress)
+    }
+
+    /// Puts a model of which only the cost is known on the device, which must be a simulated one. Of `spec` the model and the
+    /// options do not count.
+    ///
+    /// # Errors
+    /// [`LoadError`]; nothing is left on the device then. [`LoadError::NotSimulated`] on a device that computes.
+    pub fn load_given(
+        &self,
+        spec: TenantSpec,
+        model: GivenModel,
+        progress: &mut dyn FnMut(LoadStage),
+    ) -> Result<Tenant, LoadError> {
+        if self.clock_kind() != ClockKind::Virtual {
+            let (tenant, device) = (spec.name, self.caps.name.clone());
+            return Err(LoadError::NotSimulated { tenant, model: model.name, device });
+        }
+        let compile: Compile = Box::new(move |device, tenant| given::compile(&model, device, tenant));
+        self.install(spec, compile, Vec::new(), progress)
     }
 
     fn install(

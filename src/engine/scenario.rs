@@ -106,13 +106,16 @@ pub enum ModelRef {
     Zoo(String),
     /// A recorded list of kernels, for simulated devices: `profile:FILE.csv`.
     Profile(PathBuf),
+    /// A law fitted to measurements of a whole model, for the simulated device that they are of: `law:NAME`, the batch as
+    /// dimension `N`.
+    Law(String),
 }
 
 impl ModelRef {
     /// Understands a model name; relative paths begin at `folder`. `None` where nothing is named.
     pub fn parse(text: &str, folder: &Path) -> Option<ModelRef> {
         let (kind, rest) = match text.split_once(':') {
-            Some((kind @ ("zoo" | "profile"), rest)) => (kind, rest),
+            Some((kind @ ("zoo" | "profile" | "law"), rest)) => (kind, rest),
             _ => ("", text),
         };
         if rest.trim().is_empty() {
@@ -120,6 +123,7 @@ impl ModelRef {
         }
         Some(match kind {
             "zoo" => ModelRef::Zoo(rest.into()),
+            "law" => ModelRef::Law(rest.into()),
             "profile" => ModelRef::Profile(folder.join(rest)),
             _ => ModelRef::File(folder.join(rest)),
         })
@@ -129,8 +133,13 @@ impl ModelRef {
     pub fn path(&self) -> Option<&Path> {
         match self {
             ModelRef::File(path) | ModelRef::Profile(path) => Some(path),
-            ModelRef::Zoo(_) => None,
+            ModelRef::Zoo(_) | ModelRef::Law(_) => None,
         }
+    }
+
+    /// Only its cost is known, so that it runs on simulated devices only.
+    pub fn is_given(&self) -> bool {
+        matches!(self, ModelRef::Profile(_) | ModelRef::Law(_))
     }
 }
 
@@ -140,6 +149,7 @@ impl fmt::Display for ModelRef {
             ModelRef::File(path) => write!(f, "{}", path.display()),
             ModelRef::Zoo(name) => write!(f, "zoo:{name}"),
             ModelRef::Profile(path) => write!(f, "profile:{}", path.display()),
+            ModelRef::Law(name) => write!(f, "law:{name}"),
         }
     }
 }

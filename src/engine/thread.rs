@@ -127,7 +127,7 @@ impl EngineThread {
             self.dispatcher.ended.clear();
             return;
         };
-        if driving.begins(now, self.dispatcher.busy) {
+        if driving.begins(now, self.dispatcher.occupied()) {
             self.dispatcher.preemptions.clear();
         }
         for ended in self.dispatcher.ended.drain(..) {
@@ -144,9 +144,9 @@ impl EngineThread {
             }
         }
         if driving.is_over(now) || self.dispatcher.lost.is_some() {
-            let (busy, preemptions) = (self.dispatcher.busy, self.dispatcher.preemptions.latencies().ms());
+            let (occupied, preemptions) = (self.dispatcher.occupied(), self.dispatcher.preemptions.latencies().ms());
             if let Some(driving) = self.driving.take() {
-                driving.report(now, busy, preemptions);
+                driving.report(now, occupied, preemptions);
             }
         }
     }
@@ -161,9 +161,11 @@ impl EngineThread {
     }
 
     fn stats(&self) -> EngineStats {
-        let tenants = self.dispatcher.board.iter().map(|t| &t.shared).map(|t| {
+        let tenants = self.dispatcher.board.iter().map(|tenant| {
+            let t = &tenant.shared;
             let (open, rejected) = t.load();
-            TenantStats { id: t.id, name: t.name.clone(), memory: t.memory, open, rejected }
+            let cost_sources = self.dispatcher.device.cost_sources(tenant.recording);
+            TenantStats { id: t.id, name: t.name.clone(), memory: t.memory, open, rejected, cost_sources }
         });
         EngineStats {
             counters: self.dispatcher.device.counters(),

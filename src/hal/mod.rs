@@ -38,7 +38,7 @@ pub use error::{HalError, Unavailable};
 pub use eval::HostFn;
 pub use kernel::{Chain, ChainArg, ChainStep, Fragment, KernelSpec};
 pub use partition::{PartitionId, PartitionSpec, Units};
-pub use recording::{GivenCost, Launch, Operation, Recording, Slice, Stage, TensorRef};
+pub use recording::{CostSource, GivenCost, Launch, Operation, Recording, Slice, Stage, TensorRef};
 
 use crate::tensor::{Nanos, TenantId};
 
@@ -206,6 +206,13 @@ pub trait Device: Send {
         progress: InstallProgress,
     ) -> Result<RecordingId, HalError>;
 
+    /// Where the costs of an installed recording's launches are from, each source with its number of launches. Nothing where
+    /// launches take the time that they take.
+    fn cost_sources(&self, recording: RecordingId) -> Vec<(CostSource, usize)> {
+        let _ = recording;
+        Vec::new()
+    }
+
     /// Forgets a recording; submitted work that uses it still completes. Compiled kernels are kept. Nothing happens where
     /// there is none (any more).
     fn uninstall(&mut self, recording: RecordingId);
@@ -246,6 +253,12 @@ pub trait Device: Send {
     /// # Errors
     /// [`HalError::DeviceLost`]. Errors of single submissions are in their completions.
     fn poll(&mut self, wait: Wait, out: &mut Vec<Completion>) -> Result<(), HalError>;
+
+    /// Seconds for which compute units had work since it was opened, summed over the units ([`DeviceCaps::compute_units`]).
+    /// `None` where the device does not tell; then only whether it had work is known.
+    fn unit_seconds(&self) -> Option<f64> {
+        None
+    }
 
     /// What was made so far.
     fn counters(&self) -> Counters;

@@ -1,6 +1,7 @@
 //! GPU work as a value: a model at a given batch size is a [`Recording`] of operations, each with the launches that
 //! compute it. Recordings are built first and submitted later, whole or in tile ranges; they can be printed and diffed.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -86,11 +87,13 @@ pub enum GivenCost {
         /// Bytes that it moves from and to memory; 0 where not known.
         bytes: f64,
     },
-    /// A whole model by a fitted law, with one tile: `max(floor, k·η_k·(fixed + unit/u + memory/μ))` ns on `u` compute units
-    /// with a part `μ` of the memory, beside `k - 1` others.
+    /// A whole model by a fitted law, with one tile: `max(floor, overlap + k·η_k·(fixed + unit/u + memory/μ))` ns on `u`
+    /// compute units with a part `μ` of the memory, beside `k - 1` others.
     Law {
         /// Shortest time in ns.
         floor_ns: f64,
+        /// Time in ns that keeps neither units nor memory busy, so that others overlap with it.
+        overlap_ns: f64,
         /// Time in ns that neither units nor memory shorten.
         fixed_ns: f64,
         /// Time in ns of one compute unit.
@@ -100,6 +103,43 @@ pub enum GivenCost {
         /// `η_k` for `k` = 1, 2, ….
         sharing: [f64; 5],
     },
+}
+
+/// Where a simulated device knows from what a launch takes. Reports say it beside every simulated figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CostSource {
+    /// Counted on our own operators: FLOPs, bytes, tiles and the configuration's footprint.
+    Operators,
+    /// A recorded kernel list (`profile:FILE.csv`).
+    Recorded,
+    /// A law fitted to measurements of whole models (`law:NAME`).
+    Fitted,
+    /// Kernel times that `calibrate` measured on the device that the profile describes.
+    Measured,
+    /// Set by whoever made the cost, as tests do.
+    Given,
+}
+
+impl CostSource {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            CostSource::Operators => "operators",
+            CostSource::Recorded => "recorded",
+            CostSource::Fitted => "law",
+            CostSource::Measured => "measured",
+            CostSource::Given => "given",
+        }
+    }
+
+    /// Several with their numbers of launches as one name, those of most launches first: `measured + operators`. `None` of
+    /// none.
+    pub fn names(found: &[(CostSource, usize)]) -> Option<String> {
+        let mut found = found.to_vec();
+        found.sort_by_key(|(source, launches)| (Reverse(*launches), *source));
+        let names: Vec<&str> = found.into_iter().map(|(source, _)| source.name()).collect();
+        (!names.is_empty()).then(|| names.join(" + "))
+    }
 }
 
 impl Operation {

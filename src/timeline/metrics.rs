@@ -39,6 +39,8 @@ pub struct TenantMetrics {
     pub name: String,
     /// The model as the scenario names it.
     pub model: String,
+    /// Its priority; larger is more important.
+    pub priority: u32,
     /// Requests that arrived.
     pub requests: u64,
     /// Requests that were answered.
@@ -62,6 +64,9 @@ pub struct TenantMetrics {
     pub latency_ms: LatencyMs,
     /// Operators of the model that ran on the CPU.
     pub cpu_nodes: u64,
+    /// On a simulated device, where it knows from what the tenant's launches take: `operators`, `recorded`, `law`, `measured`,
+    /// or several joined by ` + `, most launches first; `None` where times are measured.
+    pub cost_source: Option<String>,
     /// SHA-256 of the first output, in hexadecimal: of one request among the others if it differed, else of all.
     pub output_sha256: Option<String>,
     /// Answered within the promise; [`Totals::goodput_rps`] sums it.
@@ -84,6 +89,8 @@ pub struct Totals {
     pub stp: Option<f64>,
     /// [`progress::fairness`], unweighted.
     pub fairness: Option<f64>,
+    /// The same of progress over entitlement by priority ([`progress::weighted`]); `None` where a priority is 0.
+    pub weighted_fairness: Option<f64>,
     /// [`progress::jain`] of normalised progress.
     pub jain: Option<f64>,
     /// [`Occupied::fraction`]: share of the device's unit-seconds that were used, in [0, 1].
@@ -127,7 +134,7 @@ pub struct Observed {
     pub power: Option<Power>,
 }
 
-/// Use of the device: `Σ(SM·s used) / Σ(SM·s)`, "SM efficiency".
+/// Use of the device: `Σ(SM·s used) / Σ(SM·s)`, "SM efficiency"; a unit is used while it has a block.
 ///
 /// With `units` 1 it is plain busy time, for devices that do not tell more ([`super::busy_time`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -139,6 +146,12 @@ pub struct Occupied {
 }
 
 impl Occupied {
+    /// What was added to an earlier count.
+    #[must_use]
+    pub fn since(self, earlier: Occupied) -> Occupied {
+        Occupied { unit_ns: (self.unit_ns - earlier.unit_ns).max(0.0), units: self.units }
+    }
+
     /// The used share of `elapsed`, in [0, 1]; `None` where there is nothing to divide by.
     pub fn fraction(self, elapsed: Nanos) -> Option<f64> {
         let whole = f64::from(self.units) * elapsed.0 as f64;
@@ -166,10 +179,14 @@ pub struct TenantFacts {
     pub name: String,
     /// The model as the scenario names it.
     pub model: String,
+    /// Its priority.
+    pub priority: u32,
     /// Latency of one inference with the device to itself.
     pub solo_latency: Option<Nanos>,
     /// Operators that ran on the CPU.
     pub cpu_nodes: u64,
+    /// Where simulated times are from.
+    pub cost_source: Option<String>,
     /// SHA-256 of the first output.
     pub output_sha256: Option<String>,
 }
@@ -226,6 +243,7 @@ impl Meter {
         TenantMetrics {
             name: facts.name,
             model: facts.model,
+            priority: facts.priority,
             requests: self.requests,
             completed: self.completed,
             rejected: self.rejected,
@@ -237,6 +255,7 @@ impl Meter {
             solo_latency_ms: facts.solo_latency.map(Nanos::as_ms),
             latency_ms: self.latencies.ms(),
             cpu_nodes: facts.cpu_nodes,
+            cost_source: facts.cost_source,
             output_sha256: facts.output_sha256,
             good: self.good,
         }
@@ -255,6 +274,8 @@ impl Totals {
             .map(|t| Some(progress::normalised_progress(t.solo_latency_ms?, t.latency_ms.mean)))
             .collect();
         let np = progress.as_deref();
+        let priorities: Vec<f64> = tenants.iter().filter(|t| t.requests > 0).map(|t| f64::from(t.priority)).collect();
+        let weighted = np.filter(|_| priorities.iter().all(|p| *p > 0.0)).map(|np| progress::weighted(np, &priorities));
         let utilization = occupied.fraction(elapsed);
         let served = |t: &TenantMetrics| Some(t.throughput_rps * t.solo_latency_ms? / 1e3);
         let energy_j = power.zip(utilization).map(|(power, used)| power.energy_j(elapsed, used));
@@ -265,6 +286,7 @@ impl Totals {
             antt: np.and_then(progress::antt),
             stp: np.and_then(progress::stp),
             fairness: np.and_then(progress::fairness),
+            weighted_fairness: weighted.as_deref().and_then(progress::fairness),
             jain: np.and_then(progress::jain),
             utilization,
             normalized_throughput: tenants.iter().map(served).sum(),
@@ -279,112 +301,4 @@ fn per_second(count: u64, elapsed: Nanos) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn facts(solo_ms: f64) -> TenantFacts {
-        TenantFacts {
-            name: "face".into(),
-            model: "zoo:mlp".into(),
-            solo_latency: Some(Nanos::from_ms(solo_ms)),
-            ..TenantFacts::default()
-        }
-    }
-
-    #[test]
-    fn dropped_requests_break_the_promise_too() {
-        let mut meter = Meter::new(Nanos::from_ms(10.0));
-        (0..5).for_each(|_| meter.arrived());
-        meter.completed(Nanos::from_ms(10.0));
-        meter.completed(Nanos::from_ms(10.1));
-        meter.rejected();
-        meter.failed();
-        assert_eq!(meter.open(), 1);
-        let figures = meter.finish(facts(5.0), Nanos::from_secs(2.0));
-        assert_eq!((figures.slo_attainment, figures.throughput_rps), (0.2, 1.0));
-        let totals = Totals::of(
-            &[figures],
-            &Observed {
-                elapsed: Nanos::from_secs(2.0),
-                occupied: Occupied { unit_ns: 4e9, units: 4 },
-                power: Some(Power { idle_w: 50.0, max_w: 250.0 }),
-                ..Observed::default()
-            },
-        );
-        assert_eq!((totals.goodput_rps, totals.utilization), (0.5, Some(0.5)));
-        assert!((totals.antt.unwrap() - 2.01).abs() < 1e-9);
-        // 150 W over two seconds for two answers; one answer a second at 5 ms each.
-        assert_eq!(totals.energy_j_per_request, Some(150.0));
-        assert!((totals.normalized_throughput.unwrap() - 0.005).abs() < 1e-9);
-    }
-
-    #[test]
-    fn the_json_has_the_names_of_the_contract() {
-        let window = Nanos::from_secs(1.0);
-        let tenant = Meter::new(Nanos::from_ms(50.0)).finish(facts(1.0), window);
-        let observed = Observed { elapsed: window, ..Observed::default() };
-        let totals = Totals::of(std::slice::from_ref(&tenant), &observed);
-        let run = RunMetrics {
-            device: DeviceInfo::default(),
-            clock: ClockKind::Virtual,
-            policy: "edf".into(),
-            seed: 3,
-            elapsed_ms: 1000.0,
-            tenants: vec![tenant],
-            totals,
-            policy_faults: 0,
-        };
-        let text = serde_json::to_string(&run).unwrap();
-        assert_eq!(
-            text,
-            concat!(
-                r#"{"device":{"backend":"","name":"","driver":""},"clock":"virtual","policy":"edf","seed":3,"elapsed_ms":1000.0,"#,
-                r#""tenants":[{"name":"face","model":"zoo:mlp","requests":0,"completed":0,"rejected":0,"failed":0,"mismatched":0,"slo_ms":50.0,"#,
-                r#""slo_attainment":1.0,"throughput_rps":0.0,"solo_latency_ms":1.0,"latency_ms":{"mean":null,"p50":null,"#,
-                r#""p95":null,"p99":null,"max":null},"cpu_nodes":0,"output_sha256":null}],"totals":{"completed":0,"#,
-                r#""throughput_rps":0.0,"goodput_rps":0.0,"antt":null,"stp":null,"fairness":null,"jain":null,"utilization":null,"#,
-                r#""normalized_throughput":0.0,"preemption_ms":{"mean":null,"p50":null,"p95":null,"p99":null,"max":null},"#,
-                r#""energy_j_per_request":null},"policy_faults":0}"#
-            )
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn percentiles_are_within_a_thousandth(mut ns in prop::collection::vec(0u64..100_000_000_000, 1..300)) {
-            let mut meter = Meter::new(Nanos(50_000_000_000));
-            for &v in &ns {
-                meter.arrived();
-                meter.completed(Nanos(v));
-            }
-            let figures = meter.finish(TenantFacts::default(), Nanos(1));
-            ns.sort_unstable();
-            let l = figures.latency_ms;
-            for (quantile, got) in [(0.5, l.p50), (0.95, l.p95), (0.99, l.p99)] {
-                let rank = ((quantile * ns.len() as f64).ceil() as usize).max(1);
-                let exact = ns[rank - 1] as f64 / 1e6;
-                let got = got.unwrap();
-                prop_assert!(got >= exact - 1e-9 && got <= exact * 1.001 + 1e-6, "{quantile}: {got} for {exact}");
-            }
-            prop_assert!(l.p50 <= l.p95 && l.p95 <= l.p99 && l.p99 <= l.max && l.mean <= l.max);
-            let good = ns.iter().filter(|&&v| v <= 50_000_000_000).count();
-            prop_assert_eq!(figures.good, good as u64);
-            prop_assert!((0.0..=1.0).contains(&figures.slo_attainment));
-        }
-
-        #[test]
-        fn goodput_never_exceeds_throughput(ms in prop::collection::vec(0.1f64..200.0, 0..50), slo in 1.0f64..200.0) {
-            let mut meter = Meter::new(Nanos::from_ms(slo));
-            for &v in &ms {
-                meter.arrived();
-                meter.completed(Nanos::from_ms(v));
-            }
-            let window = Nanos::from_secs(3.0);
-            let totals = Totals::of(&[meter.finish(facts(1.0), window)], &Observed { elapsed: window, ..Observed::default() });
-            prop_assert!(totals.goodput_rps <= totals.throughput_rps);
-            prop_assert_eq!(totals.completed, ms.len() as u64);
-        }
-    }
-}
+mod tests;

@@ -39,6 +39,7 @@ fn models_that_are_none() {
     inspect(&file(dir.path(), "empty.onnx", "")).complains(2, &["empty.onnx"]);
     inspect(&file(dir.path(), "text.onnx", "this is no model")).complains(2, &["text.onnx"]);
     inspect("profile:kernels.csv").complains(2, &["profile:kernels.csv", "no operators"]);
+    inspect("law:resnet50").complains(2, &["law:resnet50", "no operators", "scenario"]);
     inspect("zoo:resnet5").complains(2, &["resnet5", "resnet18", "resnet50"]);
     let mut model = zoo("keyword_spotting");
     model.truncate(model.len() / 2);

@@ -6,8 +6,10 @@ mod bad_input;
 mod common;
 mod conformance;
 mod damaged_files;
+mod given;
 #[path = "../common/net.rs"]
 mod net;
+mod repro;
 mod scenarios;
 
 use std::fs;

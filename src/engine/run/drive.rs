@@ -13,7 +13,7 @@ use crate::engine::tenant::TenantShared;
 use crate::service::arrival::Arrivals;
 use crate::tensor::{Nanos, TenantId};
 use crate::timeline::LatencyMs;
-use crate::timeline::metrics::Meter;
+use crate::timeline::metrics::{Meter, Occupied};
 
 /// A run to be driven.
 pub(in crate::engine) struct Drive {
@@ -49,8 +49,8 @@ pub(in crate::engine) enum Pace {
 pub(in crate::engine) struct DriveReport {
     /// From the start to the end of the window, or of the last request if that is later.
     pub(in crate::engine) elapsed: Nanos,
-    /// Time in which the device had work.
-    pub(in crate::engine) busy: Nanos,
+    /// Use of the device.
+    pub(in crate::engine) occupied: Occupied,
     /// One per source.
     pub(in crate::engine) meters: Vec<Meter>,
     /// Per source, the last outputs that were not as expected.
@@ -78,7 +78,7 @@ pub(in crate::engine) struct Driving {
     open: u64,
     /// Requests still to be made by all clients, where they are counted.
     left: Option<u64>,
-    busy_before: Option<Nanos>,
+    occupied_before: Option<Occupied>,
     reply: SyncSender<DriveReport>,
 }
 
@@ -118,7 +118,7 @@ impl Driving {
             drain_until: None,
             last_end: now,
             open: 0,
-            busy_before: None,
+            occupied_before: None,
             reply,
         }
     }
@@ -203,15 +203,15 @@ impl Driving {
     /// When something happens next without anybody's doing.
     pub(in crate::engine) fn next_timer(&mut self) -> Option<Nanos> {
         let due = self.next_due().map(|(due, _)| due);
-        let measured = self.busy_before.is_none().then_some(self.counted_from);
+        let measured = self.occupied_before.is_none().then_some(self.counted_from);
         due.into_iter().chain(measured).chain(self.drain_until.or(self.until)).min()
     }
 
-    /// True once: when the measurement begins. `busy` is how much the device had done until now.
-    pub(in crate::engine) fn begins(&mut self, now: Nanos, busy: Nanos) -> bool {
-        let begins = self.busy_before.is_none() && now >= self.counted_from;
+    /// True once: when the measurement begins. `occupied` is how much the device had done until now.
+    pub(in crate::engine) fn begins(&mut self, now: Nanos, occupied: Occupied) -> bool {
+        let begins = self.occupied_before.is_none() && now >= self.counted_from;
         if begins {
-            self.busy_before = Some(busy);
+            self.occupied_before = Some(occupied);
         }
         begins
     }
@@ -230,11 +230,11 @@ impl Driving {
     }
 
     /// Ends the run.
-    pub(in crate::engine) fn report(self, now: Nanos, busy: Nanos, preemptions: LatencyMs) {
+    pub(in crate::engine) fn report(self, now: Nanos, occupied: Occupied, preemptions: LatencyMs) {
         let end = if self.open > 0 { now } else { self.until.unwrap_or(self.start).max(self.last_end) };
         let (meters, differing) = self.clients.into_iter().map(|c| (c.source.meter, c.differing)).unzip();
-        let busy = busy.since(self.busy_before.unwrap_or(busy));
-        let report = DriveReport { elapsed: end.since(self.counted_from), busy, meters, differing, preemptions };
+        let occupied = occupied.since(self.occupied_before.unwrap_or(occupied));
+        let report = DriveReport { elapsed: end.since(self.counted_from), occupied, meters, differing, preemptions };
         // Whoever waited may have gone.
         let _ = self.reply.try_send(report);
     }

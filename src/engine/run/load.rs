@@ -1,12 +1,16 @@
-//! Loading a scenario's tenant: by the dimensions and shapes that the scenario gives, or by the inputs in a folder.
+//! Loading a scenario's tenant: by the dimensions and shapes that the scenario gives, or by the inputs in a folder; or by its
+//! cost, where only that is known.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use super::{RunError, RunOptions, RunStage, Watch, inputs, misstep};
+use crate::engine::given::{GivenModel, ModelCost};
 use crate::engine::scenario::{self, ModelRef, Scenario};
 use crate::engine::{Engine, LoadError, LoadStage, Tenant, TenantSpec};
 use crate::graph::{self, Graph, GraphError, LoadOptions, ModelSource};
+use crate::predict::a100;
+use crate::predict::profile::recorded::read_list;
 use crate::tensor::{HostTensor, Share};
 
 /// A tenant, and its inputs where a folder gives them: their shapes, and values on which shapes depend, are the model's.
@@ -19,10 +23,10 @@ pub(super) fn load(
 ) -> Result<(Tenant, Option<Vec<HostTensor>>), RunError> {
     let mut tell = |stage: LoadStage| watch.stage(RunStage::Loading { tenant: &spec.name, tenant_idx, stage });
     tell(LoadStage::Reading);
-    let (graph, given) = graph_of(spec)?;
-    let tenant = TenantSpec {
+    let mut tenant = TenantSpec {
         name: spec.name.clone(),
-        model: model_source(spec)?,
+        // What a model of which only the cost is known has in its place; it is not looked at.
+        model: ModelSource::Zoo(String::new()),
         options: LoadOptions::default(),
         class: spec.class,
         priority: spec.priority,
@@ -31,7 +35,52 @@ pub(super) fn load(
         share: Share::FULL,
         queue_max: options.queue_max.max(spec.arrival.concurrency().unwrap_or(0) as usize),
     };
+    if let Some(model) = given_model(spec)? {
+        return Ok((engine.load_given(tenant, model, &mut tell)?, None));
+    }
+    let (graph, given) = graph_of(spec)?;
+    tenant.model = model_source(spec)?;
     Ok((engine.load_graph(tenant, Arc::new(graph), &mut tell)?, given))
+}
+
+/// The model of a scenario's tenant of which only the cost is known; `None` where it is a network.
+///
+/// # Errors
+/// [`RunError`] naming the tenant.
+pub fn given_model(spec: &scenario::TenantSpec) -> Result<Option<GivenModel>, RunError> {
+    let refuse = |what: String| RunError::Given { tenant: spec.name.clone(), model: spec.model.to_string(), what };
+    let dims: &[&str] = match &spec.model {
+        ModelRef::Law(_) => &["N"],
+        ModelRef::Profile(_) => &[],
+        _ => return Ok(None),
+    };
+    if let Some(name) = spec.dims.keys().find(|name| !dims.contains(&name.as_str())) {
+        let allowed = if dims.is_empty() { "none" } else { "N, the batch" };
+        return Err(refuse(format!("it has no dimension {name}; allowed is {allowed}")));
+    }
+    if !spec.shapes.is_empty() || spec.inputs.is_some() {
+        return Err(refuse("it has no inputs; allowed are neither shapes nor inputs".into()));
+    }
+    let cost = match &spec.model {
+        ModelRef::Law(name) => {
+            let law = a100::find(name).ok_or_else(|| {
+                let known: Vec<&str> = a100::LAWS.iter().map(|(name, _)| *name).collect();
+                refuse(format!("no law has this name; allowed is law: and one of {}", known.join(", ")))
+            })?;
+            let batch = spec.dims.get("N").copied().unwrap_or(1);
+            let batch = u32::try_from(batch).ok().filter(|b| *b <= a100::BATCH_MAX);
+            let batch = batch.ok_or_else(|| {
+                refuse(format!("N = {}, beyond the measurements; allowed is 1 to {}", spec.dims["N"], a100::BATCH_MAX))
+            })?;
+            ModelCost::Law(*law, batch)
+        }
+        ModelRef::Profile(path) => {
+            let damaged = |source| RunError::Recorded { tenant: spec.name.clone(), source: Box::new(source) };
+            ModelCost::Recorded(read_list(path).map_err(damaged)?)
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(GivenModel { name: spec.model.to_string(), cost }))
 }
 
 /// The graph of a tenant of `scenario`, and its inputs where a folder gives them.
@@ -55,7 +104,9 @@ fn model_source(spec: &scenario::TenantSpec) -> Result<ModelSource, RunError> {
     match &spec.model {
         ModelRef::File(path) => Ok(ModelSource::File(path.clone())),
         ModelRef::Zoo(name) => Ok(ModelSource::Zoo(name.clone())),
-        ModelRef::Profile(_) => Err(RunError::Profile { tenant: spec.name.clone(), model: spec.model.to_string() }),
+        ModelRef::Profile(_) | ModelRef::Law(_) => {
+            Err(RunError::NoNetwork { tenant: spec.name.clone(), model: spec.model.to_string() })
+        }
     }
 }
 

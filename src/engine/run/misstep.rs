@@ -49,7 +49,10 @@ pub(super) fn of_tenant(error: RunError, scenario: &Scenario, tenant_idx: usize)
             Some(key) => (key, String::new()),
             None => return error,
         },
-        RunError::Load(LoadError::TooMany { .. }) | RunError::Profile { .. } => ("model", String::new()),
+        RunError::Load(LoadError::TooMany { .. } | LoadError::NotSimulated { .. })
+        | RunError::NoNetwork { .. }
+        | RunError::Recorded { .. }
+        | RunError::Given { .. } => ("model", String::new()),
         RunError::Infer(
             InferError::InputCount { .. }
             | InferError::Input { .. }

@@ -16,11 +16,12 @@ use sha2::{Digest, Sha256};
 use super::command::Command;
 use super::scenario::{Length, Place, PolicySpec, Scenario};
 use super::{Engine, EngineGone, InferError, LoadError, LoadStage, Pending, PolicyFault, StartError, Tenant};
-use crate::hal::Counters;
+use crate::hal::{CostSource, Counters};
+use crate::predict::profile::ProfileError;
 use crate::service::arrival::ArrivalError;
 use crate::tensor::{HostTensor, Nanos, TensorError};
-use crate::timeline::metrics::{Meter, Observed, Occupied, RunMetrics, TenantFacts, Totals};
-use crate::timeline::{ScenarioText, Timeline};
+use crate::timeline::metrics::{Meter, Observed, RunMetrics, TenantFacts, Totals};
+use crate::timeline::{ClockKind, ScenarioText, Timeline};
 use drive::{Drive, DriveReport, Pace, Source};
 use load::load;
 
@@ -171,15 +172,31 @@ pub enum RunError {
         /// Why.
         source: ArrivalError,
     },
-    /// A tenant's model runs on simulated devices only.
-    #[error(
-        "tenant {tenant:?}: {model} is a recorded kernel list, which runs on simulated devices (sim:…) only; this device computes"
-    )]
-    Profile {
+    /// A network is needed, and of a tenant's model only the cost is known.
+    #[error("tenant {tenant:?}: model {model}: of it only the cost is known; allowed here is a file or zoo:NAME")]
+    NoNetwork {
         /// The tenant.
         tenant: String,
         /// The model.
         model: String,
+    },
+    /// A tenant's recorded kernel list is damaged.
+    #[error("tenant {tenant:?}: model: {source}")]
+    Recorded {
+        /// The tenant.
+        tenant: String,
+        /// The file, the line and the column.
+        source: Box<ProfileError>,
+    },
+    /// A tenant's model of which only the cost is known does not exist, or is asked for what it does not have.
+    #[error("tenant {tenant:?}: model {model}: {what}")]
+    Given {
+        /// The tenant.
+        tenant: String,
+        /// The model.
+        model: String,
+        /// What was found and what is allowed.
+        what: String,
     },
     /// The engine ended while it ran.
     #[error(transparent)]
@@ -247,6 +264,13 @@ pub fn scenario_on(
 ) -> Result<RunReport, RunError> {
     let seed = options.seed.unwrap_or(scenario.seed);
     let policy = options.policy.as_ref().unwrap_or(&scenario.policy);
+    if engine.clock_kind() != ClockKind::Virtual
+        && let Some(at) = scenario.tenants.iter().position(|spec| spec.model.is_given())
+    {
+        let spec = &scenario.tenants[at];
+        let (tenant, model, device) = (spec.name.clone(), spec.model.to_string(), engine.caps().name.clone());
+        return Err(misstep::of_tenant(LoadError::NotSimulated { tenant, model, device }.into(), scenario, at));
+    }
     let mut ready = Vec::new();
     for (at, spec) in scenario.tenants.iter().enumerate() {
         let misstep = |error| misstep::of_tenant(error, scenario, at);
@@ -277,19 +301,22 @@ pub fn scenario_on(
             Some(reads) => Some(ready.tenant.shared().outputs_from(reads)?),
             None => ready.alone.as_ref().map(|alone| alone.outputs.clone()),
         };
+        let sources = after.tenants.iter().find(|t| t.id == ready.tenant.id());
         let facts = TenantFacts {
             name: spec.name.clone(),
             model: spec.model.to_string(),
+            priority: spec.priority,
             solo_latency: ready.alone.as_ref().map(|alone| alone.solo_latency),
             cpu_nodes: ready.tenant.recording().cpu_nodes() as u64,
-            output_sha256: outputs.as_deref().map(output_sha256),
+            cost_source: sources.and_then(|t| CostSource::names(&t.cost_sources)),
+            output_sha256: outputs.as_deref().filter(|all| !all.is_empty()).map(output_sha256),
         };
         tenants.push(meter.finish(facts, report.elapsed));
         first_outputs.push(outputs.and_then(|all| all.into_iter().next()));
     }
     let observed = Observed {
         elapsed: report.elapsed,
-        occupied: Occupied { unit_ns: report.busy.0 as f64, units: 1 },
+        occupied: report.occupied,
         preemptions: report.preemptions,
         power: engine.caps().power,
     };

@@ -191,7 +191,7 @@ impl Source<'_> {
     }
 
     fn model(&self, raw: &raw::Tenant, tenant: Range<usize>, field: &str) -> Result<ModelRef, ScenarioError> {
-        let allowed = "a path relative to this file, zoo:NAME or profile:FILE.csv";
+        let allowed = "a path relative to this file, zoo:NAME, profile:FILE.csv or law:NAME";
         let Some(text) = &raw.model else {
             return Err(self.value(tenant, field, "nothing", allowed));
         };

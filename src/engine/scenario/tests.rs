@@ -30,6 +30,10 @@ model = "zoo:mlp"
 [[tenant]]
 name = "replayed"
 model = "profile:resnet.csv"
+[[tenant]]
+name = "fitted"
+model = "law:resnet50"
+dims = { N = 8 }
 "#;
 
 fn parse(text: &str) -> Result<Scenario, String> {
@@ -63,6 +67,8 @@ fn the_scenario_of_the_contract_is_understood() {
     assert_eq!(face.inputs.as_deref(), Some(Path::new("dir/folder")));
     assert_eq!(s.tenants[1].model.to_string(), "zoo:mlp");
     assert_eq!(s.tenants[2].model, ModelRef::Profile("dir/resnet.csv".into()));
+    assert_eq!(s.tenants[3].model, ModelRef::Law("resnet50".into()));
+    assert_eq!(s.tenants.iter().map(|t| t.model.is_given()).collect::<Vec<_>>(), [false, false, true, true]);
 }
 
 #[test]
@@ -95,7 +101,8 @@ fn tenants_are_named_models_of_their_own() {
     check("name = \"hand\"\n", "", "21:1", &["tenant 2: name: found nothing"]);
     check("\"hand\"", "\"\"", "22:8", &["tenant.name: found \"\"", "1 to 64 printable"]);
     check("model = \"zoo:mlp\"\n", "", "21:1", &["tenant \"hand\": model: found nothing", "zoo:NAME"]);
-    check("\"zoo:mlp\"", "\"zoo:\"", "23:9", &["found \"zoo:\"", "profile:FILE.csv"]);
+    check("\"zoo:mlp\"", "\"zoo:\"", "23:9", &["found \"zoo:\"", "profile:FILE.csv", "law:NAME"]);
+    check("\"law:resnet50\"", "\"law: \"", "29:9", &["found \"law: \"", "law:NAME"]);
 }
 
 #[test]
@@ -172,7 +179,7 @@ fn places_are_found_again() {
 #[test]
 fn the_examples_are_understood() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    for name in ["ar_headset.toml", "document_scanner.toml"] {
+    for name in ["ar_headset.toml", "document_scanner.toml", "simulated_a100.toml"] {
         let path = examples.join(name);
         if let Ok(text) = std::fs::read_to_string(&path) {
             Scenario::parse(&text, &path).unwrap();

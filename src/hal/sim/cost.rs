@@ -4,22 +4,8 @@
 //! time follows; a fixed time with a footprint, as recorded lists have it; and a law fitted to whole models.
 
 use super::occupancy::BlockNeed;
-
-/// Where a cost is from. Reports say it beside every simulated figure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Source {
-    /// Counted on our own operators: FLOPs, bytes, tiles and the configuration's footprint.
-    Operators,
-    /// A recorded kernel list (`profile:FILE.csv`).
-    Recorded,
-    /// A law fitted to measurements of whole models.
-    Fitted,
-    /// Kernel times that `calibrate` measured on the device that the profile describes.
-    Measured,
-    /// Set by whoever made the cost, as tests do.
-    Given,
-}
+pub use crate::hal::CostSource as Source;
+use crate::hal::GivenCost;
 
 /// Arithmetic units, each with its own peak rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,12 +63,14 @@ pub struct Roofline {
 /// Processes whose sharing a [`Law`] describes.
 pub const LAW_PROCESSES_MAX: usize = 5;
 
-/// `T(s, μ, k) = max(floor, k·η_k·(fixed + m/s + q/μ))` with `s` SMs, a part `μ` of the memory's bandwidth and `k`
-/// processes at once (a form fitted to the A100 figures that ParvaGPU published).
+/// `T(s, μ, k) = max(floor, overlap + k·η_k·(fixed + m/s + q/μ))` with `s` SMs, a part `μ` of the memory's bandwidth and
+/// `k` processes at once (forms fitted to the A100 figures that ParvaGPU published; `docs/VALIDATION.md`).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Law {
     /// Shortest time in ns: launches.
     pub floor_ns: f64,
+    /// Time in ns that keeps neither SMs nor memory busy, so that processes overlap in it.
+    pub overlap_ns: f64,
     /// Time in ns that neither SMs nor memory shorten.
     pub fixed_ns: f64,
     /// SM time in ns: on `s` SMs it takes an `s`-th of it.
@@ -98,7 +86,7 @@ impl Law {
     pub fn ns(&self, sms: f64, memory_fraction: f64, processes: usize) -> f64 {
         let k = processes.clamp(1, LAW_PROCESSES_MAX);
         let busy = self.fixed_ns + self.sm_ns / sms + self.memory_ns / memory_fraction;
-        (k as f64 * self.sharing[k - 1] * busy).max(self.floor_ns)
+        (self.overlap_ns + k as f64 * self.sharing[k - 1] * busy).max(self.floor_ns)
     }
 }
 
@@ -160,6 +148,22 @@ impl KernelCost {
         }
     }
 
+    /// An operation whose cost was recorded or fitted, as a launch of `tiles` on a device of so many SMs.
+    pub fn of_given(given: GivenCost, tiles: u32, device_sms: u32) -> KernelCost {
+        match given {
+            GivenCost::Recorded { ns, bytes } => {
+                let mut cost = KernelCost::recorded(ns, tiles, device_sms);
+                if let Work::Fixed { dram_bytes, .. } = &mut cost.work {
+                    *dram_bytes = bytes / f64::from(tiles.max(1));
+                }
+                cost
+            }
+            GivenCost::Law { floor_ns, overlap_ns, fixed_ns, unit_ns, memory_ns, sharing } => {
+                KernelCost::law(Law { floor_ns, overlap_ns, fixed_ns, sm_ns: unit_ns, memory_ns, sharing })
+            }
+        }
+    }
+
     /// The same work done by as many as `workers` that walk the blocks.
     #[must_use]
     pub fn persistent(mut self, workers: u32) -> KernelCost {
@@ -199,6 +203,7 @@ mod tests {
         // ResNet50 of a fit to ParvaGPU's A100 figures at batch 8 on 3g of an A100: 1.42 + 8 (20.9/42 + 0.125·2) + 10.9/42 ms.
         let law = Law {
             floor_ns: 4.66e6,
+            overlap_ns: 0.0,
             fixed_ns: 1.42e6,
             sm_ns: 8.0 * 20.9e6 + 10.9e6,
             memory_ns: 8.0 * 0.125e6,
@@ -208,5 +213,7 @@ mod tests {
         assert!((law.ns(42.0, 0.5, 2) - 2.0 * 0.89 * 7.660e6).abs() < 2e3);
         assert_eq!(law.ns(98.0, 1.0, 1), 4.66e6, "the floor");
         assert_eq!(law.ns(42.0, 0.5, 9), law.ns(42.0, 0.5, 5));
+        let overlapping = Law { overlap_ns: law.fixed_ns, fixed_ns: 0.0, sharing: [1.0; 5], ..law };
+        assert!((overlapping.ns(42.0, 0.5, 2) - (1.42e6 + 2.0 * 6.240e6)).abs() < 2e3);
     }
 }

@@ -127,19 +127,6 @@ impl SimDevice {
         &self.gpu
     }
 
-    /// Where the costs of an installed recording are from, with the number of launches from each source.
-    pub fn sources(&self, recording: RecordingId) -> Vec<(Source, usize)> {
-        let mut found: Vec<(Source, usize)> = Vec::new();
-        let costs = self.recordings.get(&recording).into_iter().flat_map(|r| r.costs.iter().flatten());
-        for cost in costs {
-            match found.iter_mut().find(|(source, _)| *source == cost.source) {
-                Some((_, n)) => *n += 1,
-                None => found.push((cost.source, 1)),
-            }
-        }
-        found
-    }
-
     /// The cost of a slice: its tiles, walked by its workers.
     fn cost(installed: &Installed, slice: &Slice, sms: u32) -> KernelCost {
         let whole = installed.costs[slice.operation as usize][slice.launch as usize];
@@ -423,6 +410,18 @@ impl Device for SimDevice {
         Ok(id)
     }
 
+    fn cost_sources(&self, recording: RecordingId) -> Vec<(Source, usize)> {
+        let mut found: Vec<(Source, usize)> = Vec::new();
+        let costs = self.recordings.get(&recording).into_iter().flat_map(|r| r.costs.iter().flatten());
+        for cost in costs {
+            match found.iter_mut().find(|(source, _)| *source == cost.source) {
+                Some((_, n)) => *n += 1,
+                None => found.push((cost.source, 1)),
+            }
+        }
+        found
+    }
+
     fn uninstall(&mut self, recording: RecordingId) {
         self.recordings.remove(&recording);
     }
@@ -531,6 +530,10 @@ impl Device for SimDevice {
         }
         out.append(&mut self.completed);
         Ok(())
+    }
+
+    fn unit_seconds(&self) -> Option<f64> {
+        Some(self.gpu.busy_sm_seconds())
     }
 
     fn counters(&self) -> Counters {

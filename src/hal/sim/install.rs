@@ -5,10 +5,10 @@
 //! that must move in any case are operands that tiles of a matrix product load again; they come from L2 as far as that holds
 //! them.
 
-use super::cost::{Blocks, KernelCost, Law, Roofline, Source, Unit, Work};
+use super::cost::{Blocks, KernelCost, Roofline, Source, Unit, Work};
 use super::occupancy::BlockNeed;
 use super::profile::Profile;
-use crate::hal::{GivenCost, KernelSpec, Operation};
+use crate::hal::{KernelSpec, Operation};
 
 /// Registers of a thread besides those that hold sums: addresses, counters, operands.
 const REGISTERS_BASE: u32 = 32;
@@ -27,16 +27,7 @@ pub fn kernel_key(operation: &Operation, launch: usize) -> String {
 pub fn launch_cost(operation: &Operation, launch: usize, profile: &Profile, measured_ns: Option<f64>) -> KernelCost {
     let at = &operation.launches[launch];
     match (operation.given, measured_ns) {
-        (Some(GivenCost::Recorded { ns, bytes }), _) => {
-            let mut cost = KernelCost::recorded(ns, at.tiles, profile.compute.sms);
-            if let Work::Fixed { dram_bytes, .. } = &mut cost.work {
-                *dram_bytes = bytes / f64::from(at.tiles.max(1));
-            }
-            cost
-        }
-        (Some(GivenCost::Law { floor_ns, fixed_ns, unit_ns, memory_ns, sharing }), _) => {
-            KernelCost::law(Law { floor_ns, fixed_ns, sm_ns: unit_ns, memory_ns, sharing })
-        }
+        (Some(given), _) => KernelCost::of_given(given, at.tiles, profile.compute.sms),
         (None, Some(ns)) => measured(ns, at.tiles, profile),
         (None, None) => counted(operation, launch),
     }

@@ -50,7 +50,14 @@ fn costs() -> impl Strategy<Value = KernelCost> {
         });
     let fixed = (1f64..50_000.0, 1u32..300).prop_map(|(ns, sms)| KernelCost::recorded(ns, sms, 108));
     let law = (1f64..1e5, 0f64..1e6, 0f64..1e5).prop_map(|(fixed_ns, sm_ns, memory_ns)| {
-        KernelCost::law(Law { floor_ns: 5e4, fixed_ns, sm_ns, memory_ns, sharing: [1.0, 0.9, 0.85, 0.8, 0.78] })
+        KernelCost::law(Law {
+            floor_ns: 5e4,
+            overlap_ns: 0.0,
+            fixed_ns,
+            sm_ns,
+            memory_ns,
+            sharing: [1.0, 0.9, 0.85, 0.8, 0.78],
+        })
     });
     (prop_oneof![6 => roofline, 2 => fixed, 1 => law], proptest::option::weighted(0.3, 1u32..900)).prop_map(
         |(cost, w)| match w {
