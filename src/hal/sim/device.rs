@@ -104,7 +104,7 @@ impl SimDevice {
         gpu.advance_to(clock.now());
         let host = gpu.host();
         SimDevice {
-            caps: caps(&profile),
+            caps: caps(&profile, options.numerics),
             clock,
             options,
             gpu,

@@ -33,6 +33,7 @@ pub(super) fn check(p: &Profile) -> Result<(), Problem> {
         ("launch.queues", p.launch.queues, 1 << 16),
         ("launch.grids_max", p.launch.grids_max, 1 << 16),
         ("copy.engines", p.copy.engines, 64),
+        ("cpu.threads", p.cpu.threads, 1 << 10),
         ("sharing.priority_levels", p.sharing.priority_levels, 1 << 16),
         ("device.storage_buffers_max", p.device.storage_buffers_max, u32::MAX),
         ("device.invocations_max", p.device.invocations_max, u32::MAX),
@@ -54,6 +55,8 @@ pub(super) fn check(p: &Profile) -> Result<(), Problem> {
         ("memory.l2_mib", p.memory.l2_mib),
         ("copy.to_device_gbs", p.copy.to_device_gbs),
         ("copy.to_host_gbs", p.copy.to_host_gbs),
+        ("cpu.gflops", p.cpu.gflops),
+        ("cpu.gbs", p.cpu.gbs),
         ("power.busy_w", p.power.busy_w),
     ] {
         if !(value > 0.0 && value <= 1e9) {
@@ -83,6 +86,7 @@ fn times(p: &Profile) -> Result<(), Problem> {
         ("launch.block_floor_us", p.launch.block_floor_us, 1e3),
         ("copy.latency_us", p.copy.latency_us, 1e3),
         ("copy.host_us", p.copy.host_us, 1e3),
+        ("cpu.operator_us", p.cpu.operator_us, 1e3),
         ("sharing.switch_us", p.sharing.switch_us, 1e3),
         ("sharing.mps_change_ms", p.sharing.mps_change_ms, 1e6),
         ("sharing.green_change_ms", p.sharing.green_change_ms, 1e6),
