@@ -24,9 +24,8 @@ pub(super) fn check(p: &Profile) -> Result<(), Problem> {
     for (field, value, max) in [
         ("compute.sms", p.compute.sms, SMS_MAX),
         ("compute.saturating_warps", p.compute.saturating_warps, 1 << 16),
-        ("sm.threads", s.threads, 1 << 20),
         ("sm.blocks", s.blocks, 1 << 16),
-        ("sm.warp", s.warp, s.threads),
+        ("sm.warp", s.warp, if s.threads == 0 { 1 } else { s.threads }),
         ("sm.register_granule", s.register_granule, 1 << 16),
         ("sm.warp_granule", s.warp_granule, 64),
         ("sm.shared_granule", s.shared_granule, 1 << 16),
@@ -42,6 +41,9 @@ pub(super) fn check(p: &Profile) -> Result<(), Problem> {
         if value == 0 || value > max {
             return Err((field, format!("found {value}, allowed is 1 to {max}")));
         }
+    }
+    if s.threads > 1 << 20 {
+        return Err(("sm.threads", format!("found {}, allowed is 0 (no limit) to {}", s.threads, 1 << 20)));
     }
     let c = &p.compute;
     for (field, value) in [
