@@ -16,7 +16,7 @@ use crate::hal::sim::{
     kernel_key,
 };
 use crate::hal::{
-    Completion, Device, DeviceKind, HalError, LaneId, LaneSpec, Recording, RecordingId, Region, Slice, Stage,
+    Completion, Device, DeviceKind, HalError, HostCpu, LaneId, LaneSpec, Recording, RecordingId, Region, Slice, Stage,
     Submission, Wait,
 };
 use crate::kernel::rates;
@@ -313,6 +313,7 @@ fn profile(
             priority_levels: 1,
         },
         mig: Vec::new(),
+        cpu: HostCpu { operator_us: 10.0, gflops: 20.0, gbs: 8.0, threads: sms },
         power: Power { idle_w: 0.0, busy_w: 0.0 },
         device: DeviceLimits {
             kind: match caps.kind {
