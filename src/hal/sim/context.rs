@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use super::Gpu;
 use super::agenda::What;
 use super::clock::{Ps, ps};
-use super::partition::{ContextId, ContextSpec, Mode, SmBound, view};
+use super::partition::{ContextId, ContextSpec, Mode, SmBound};
 use super::pool::MemoryPart;
 use super::sm_set::SmSet;
 use super::streams::SimError;
@@ -92,13 +92,13 @@ impl Gpu {
                 }
                 let pool = pool.unwrap_or_else(|| self.pool(spec.instance.0));
                 self.instances[spec.instance.0 as usize].turn = Turn::Shared(Some(pool));
-                (pool, self.view_of(pool, sms, cap))
+                (pool, self.exec.pools[pool as usize].add_view(sms, cap))
             }
             Turn::Sliced(_) => {
                 let pool = self.pool(spec.instance.0);
                 let turns = &mut self.exec.pools[pool as usize];
                 (turns.running, turns.turn) = (false, slice);
-                (pool, self.view_of(pool, sms, cap))
+                (pool, self.exec.pools[pool as usize].add_view(sms, cap))
             }
         };
         self.contexts.push(Context {
@@ -125,21 +125,11 @@ impl Gpu {
         let sharing = &self.profile.sharing;
         let ms = if matches!(bound, SmBound::Only(_)) { sharing.green_change_ms } else { sharing.mps_change_ms };
         let usable_from = self.now + (ms * 1e9) as Ps;
-        let view = self.view_of(pool, sms, cap);
+        let view = self.exec.pools[pool as usize].add_view(sms, cap);
         let context = &mut self.contexts[id.0 as usize];
         context.view = view;
         context.usable_from = context.usable_from.max(usable_from);
         Ok(())
-    }
-
-    /// The pool's view of these SMs; contexts without bounds share the first.
-    fn view_of(&mut self, pool: u32, sms: SmSet, cap: u32) -> u32 {
-        let views = &mut self.exec.pools[pool as usize].views;
-        if cap == u32::MAX && sms == views[0].sms {
-            return 0;
-        }
-        views.push(view(sms, cap));
-        (views.len() - 1) as u32
     }
 
     /// A pool got work or lost it: who has the turn may change.

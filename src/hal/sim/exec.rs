@@ -8,10 +8,11 @@ use super::clock::Ps;
 use super::cost::KernelCost;
 use super::job::{Job, Key, Owner, Shape};
 use super::place::{self, Candidate};
-use super::pool::{Pool, Train};
+use super::pool::Pool;
 use super::profile::Profile;
 use super::rates::{self, RateLimits};
 use super::slab::Slab;
+use super::train::Train;
 
 /// Sums over everything that ran.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -48,7 +49,7 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Brings a train to `now`; what it moved counts.
-    fn advance(&mut self, train: u32, now: Ps) {
+    pub(super) fn advance(&mut self, train: u32, now: Ps) {
         let train = &mut self.trains[train];
         self.totals.dram_bytes += train.advance(now) * train.moving;
     }
@@ -74,15 +75,16 @@ impl Shared {
     pub(super) fn cut_waves(&mut self, at: u32, now: Ps) {
         self.advance(at, now);
         let train = &mut self.trains[at];
+        let slots = f64::from(train.slots);
         // A wave that just ended is not begun again; the tolerance is for the rounding of times to picoseconds.
-        let begun = (f64::from(train.waves) - train.left - 1e-9).ceil().max(1.0) as u32;
-        let back = train.waves - begun.min(train.waves);
+        let begun = (f64::from(train.blocks) / slots - train.left - 1e-9).ceil().max(1.0) as u32;
+        let back = train.blocks.saturating_sub(begun.saturating_mul(train.slots));
         if back == 0 {
             return;
         }
-        train.waves -= back;
-        train.left = (train.left - f64::from(back)).max(0.0);
-        self.jobs[train.job].left += back * train.slots();
+        train.blocks -= back;
+        train.left = (train.left - f64::from(back) / slots).max(0.0);
+        self.jobs[train.job].left += back;
         if let Some(end) = train.end() {
             self.agenda.set(What::Train(at), end);
         }
@@ -140,6 +142,7 @@ impl Exec {
             resident: 0,
             done: 0,
             withdrawn: 0,
+            bulk: 0,
             started: None,
         })
     }
@@ -169,43 +172,59 @@ impl Exec {
         shared.totals.dram_bytes += train.left * train.moving;
         train.left = 0.0;
         train.since = now;
-        let (number, slots, blocks) = (train.job, train.slots(), train.waves * train.slots());
-        let (pool, own) = (train.pool, train.cohort);
+        let (number, slots, blocks, pool) = (train.job, train.slots, train.blocks, train.pool);
         let job = &mut shared.jobs[number];
         job.done += blocks;
         shared.totals.blocks += u64::from(blocks);
-        if job.shape.persistent && job.left >= slots {
-            // The workers go on where they are.
-            job.left -= slots;
-            train.waves = 1;
-            train.left = 1.0;
-            shared.fresh.clear();
-            shared.fresh.push(at);
-            place::give_waves(&mut self.pools[pool as usize], number, shared);
-            let end = shared.trains[at].end().expect("a train that ended was running");
-            shared.agenda.set(What::Train(at), end);
-            if shared.jobs[number].left == 0 {
-                // If it was waiting for more room, it does so no longer, and those behind it may go on.
-                self.touch(pool, now);
-            }
-            return;
+        if job.shape.persistent && job.left > 0 {
+            self.pools[pool as usize].unbulk(at, &mut self.shared);
+            return self.workers_go_on(at, now);
         }
         self.touch(pool, now);
         let shared = &mut self.shared;
-        let place = self.pools[pool as usize].cohorts[own as usize].sms;
         let home = &mut self.pools[pool as usize];
-        home.leave(at, &mut shared.trains, &shared.jobs);
+        home.leave(at, shared);
         let job = &mut shared.jobs[number];
         job.resident -= slots;
         if job.resident == 0 {
             home.grids -= 1;
             home.working_set -= job.shape.working_set;
         }
-        if job.shape.persistent && job.left > 0 {
-            // Fewer blocks than workers are left: some of them stay. Nobody else was asked yet, so the room is theirs.
-            place::place(home, pool, number, place, true, shared, now);
-        }
         self.end_if_over(number);
+    }
+
+    /// Workers of a persistent kernel take the next blocks where they are; where fewer are left, the others end.
+    fn workers_go_on(&mut self, at: u32, now: Ps) {
+        let train = &self.shared.trains[at];
+        let (number, pool, before) = (train.job, train.pool, train.slots);
+        let slots = before.min(self.shared.jobs[number].left);
+        let mut going = [Some((at, slots)), None];
+        if slots < before {
+            self.touch(pool, now);
+            going = self.pools[pool as usize].shrink(at, slots, &mut self.shared);
+        }
+        let shared = &mut self.shared;
+        let job = &mut shared.jobs[number];
+        job.left -= slots;
+        job.resident -= before - slots;
+        let over = job.left == 0;
+        shared.fresh.clear();
+        for (at, slots) in going.into_iter().flatten() {
+            let train = &mut shared.trains[at];
+            (train.blocks, train.left) = (slots, 1.0);
+            shared.fresh.push(at);
+        }
+        if over {
+            // If it was waiting for more room, it does so no longer, and those behind it may go on.
+            self.touch(pool, now);
+        }
+        let shared = &mut self.shared;
+        place::give_waves(&mut self.pools[pool as usize], number, shared);
+        for at in 0..shared.fresh.len() {
+            let train = shared.fresh[at];
+            let end = shared.trains[train].end().expect("a train that ended was running");
+            shared.agenda.set(What::Train(train), end);
+        }
     }
 
     /// Asks a kernel to give up the blocks that have no place yet; it ends at the boundary of those that have one.
@@ -216,6 +235,7 @@ impl Exec {
         for at in trains {
             if self.shared.trains[at].job == number {
                 self.shared.cut_waves(at, now);
+                self.pools[pool as usize].unbulk(at, &mut self.shared);
             }
         }
         let job = &mut self.shared.jobs[number];
@@ -279,22 +299,20 @@ impl Exec {
         }
     }
 
-    /// A job that was collected goes.
-    pub(super) fn forget(&mut self, number: u32) -> Job {
-        let job = self.shared.jobs[number].clone();
+    /// A job that was collected counts and goes; its place keeps it until the next one comes.
+    pub(super) fn forget(&mut self, number: u32) -> &Job {
+        let Shared { jobs, totals, .. } = &mut self.shared;
+        let job = &jobs[number];
         let shape = &job.shape;
-        let totals = &mut self.shared.totals;
         totals.kernels += 1;
         totals.flops += f64::from(job.done) * shape.flops;
         totals.traffic_bytes += f64::from(job.done) * (shape.dram_bytes + shape.reused_bytes);
-        self.shared.jobs.free(number);
-        job
+        jobs.free(number);
+        &self.shared.jobs[number]
     }
 
     /// The SMs of a pool that hold a block, summed over time up to `now`, in SM·ps.
     pub(super) fn busy(&self, number: u32, now: Ps) -> u128 {
-        let mut pool = self.pools[number as usize].clone();
-        pool.account(now);
-        pool.busy
+        self.pools[number as usize].busy(now)
     }
 }

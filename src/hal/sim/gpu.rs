@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::agenda::What;
+use super::blend::GROUPS_MAX;
 use super::clock::{Ps, nanos_after, nanos_before, ps};
 use super::context::{Context, Instance};
 use super::copy::{Direction, Link};
@@ -44,6 +45,8 @@ pub struct Gpu {
     done: Vec<Done>,
     submitted: u64,
     costs: LaunchPs,
+    /// See `blend.rs`.
+    pub(super) groups_max: usize,
 }
 
 /// The profile's times of launches in picoseconds.
@@ -86,10 +89,19 @@ impl Gpu {
             done: Vec::new(),
             submitted: 0,
             costs,
+            groups_max: GROUPS_MAX,
             profile,
         };
         gpu.instance(SmSet::range(0, gpu.profile.compute.sms), 1.0, Mode::Shared, 0);
         gpu
+    }
+
+    /// Lets pools that are made from now on tell apart so many groups of blocks, times kernels, before they blend them
+    /// (`blend.rs`): `usize::MAX` never blends, 0 whenever two differ.
+    #[must_use]
+    pub fn telling_apart(mut self, groups_max: usize) -> Gpu {
+        self.groups_max = groups_max;
+        self
     }
 
     /// A context of the whole GPU with all SMs, for what needs no partition.
@@ -412,7 +424,7 @@ impl Gpu {
     }
 
     fn job_over(&mut self, number: u32) {
-        let Job { owner, started, done, withdrawn, .. } = self.exec.forget(number);
+        let &Job { owner, started, done, withdrawn, .. } = self.exec.forget(number);
         match owner {
             Owner::Command(place) => {
                 self.commands[place].started = started;

@@ -65,9 +65,9 @@ impl Shape {
         let (flops, _) = cost.block_totals();
         let mut shape = Shape {
             need,
-            per_sm_max: profile.sm.blocks_per_sm(&cost.need),
+            per_sm_max: profile.sm.blocks(&need),
             blocks,
-            resident_max: cost.workers.unwrap_or(u32::MAX),
+            resident_max: u32::MAX,
             persistent: cost.workers.is_some(),
             pace: Pace::Fixed(0.0),
             dram_bytes: 0.0,
@@ -75,6 +75,10 @@ impl Shape {
             working_set: 0,
             flops,
         };
+        if let Some(workers) = cost.workers {
+            // More than can reside would wait for the first to end and find nothing left to do.
+            shape.resident_max = workers.min(shape.per_sm_max.saturating_mul(sms).max(1));
+        }
         match cost.work {
             Work::Roofline(r) => {
                 shape.pace = Pace::Compute(r.flops / (profile.sm_flops_per_ps(r.unit) * r.efficiency));
@@ -123,13 +127,17 @@ pub(super) struct Job {
     pub(super) done: u32,
     /// Blocks that were withdrawn before they had a place.
     pub(super) withdrawn: u32,
+    /// Its trains that were given waves which may be taken back.
+    pub(super) bulk: u32,
     /// When its first block got a place.
     pub(super) started: Option<Ps>,
 }
 
 impl Job {
-    /// Blocks that could get a place if there is room.
+    /// Blocks that could get a place if there is room; at most so many where others of its trains would have to give waves
+    /// back for it.
     pub(super) fn wanting(&self) -> u32 {
-        self.left.min(self.shape.resident_max.saturating_sub(self.resident))
+        let more = self.shape.resident_max.saturating_sub(self.resident);
+        if self.shape.persistent && self.bulk > 0 { more } else { self.left.min(more) }
     }
 }

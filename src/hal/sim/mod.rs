@@ -14,6 +14,7 @@
 
 mod agenda;
 mod bandwidth;
+mod blend;
 mod caps;
 mod clock;
 mod context;
@@ -39,6 +40,7 @@ mod sm_set;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod train;
 
 pub use clock::VirtualClock;
 pub use copy::Direction;

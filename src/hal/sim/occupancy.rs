@@ -55,20 +55,24 @@ pub(super) struct Need {
     pub(super) slots: u32,
 }
 
-/// What is free on an SM.
+/// What is free on an SM, or on several together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Room {
-    pub(super) warps: u32,
-    pub(super) registers: u32,
-    pub(super) shared: u32,
-    pub(super) slots: u32,
+    pub(super) warps: u64,
+    pub(super) registers: u64,
+    pub(super) shared: u64,
+    pub(super) slots: u64,
 }
 
 impl SmLimits {
     /// Blocks of `need` that reside on one SM at once; zero when not even one fits.
     pub fn blocks_per_sm(&self, need: &BlockNeed) -> u32 {
-        let need = self.need(need);
-        let fit = self.room().fits(&need);
+        self.blocks(&self.need(need))
+    }
+
+    /// The same of what a block takes.
+    pub(super) fn blocks(&self, need: &Need) -> u32 {
+        let fit = self.room().fits(need);
         match self.registers.checked_div(need.warp_registers) {
             Some(warps) => fit.min(warps / self.warp_granule * self.warp_granule / need.warps),
             None => fit,
@@ -82,12 +86,12 @@ impl SmLimits {
 
     /// An empty SM.
     pub(super) fn room(&self) -> Room {
-        let or_any = |n: u32| if n == 0 { u32::MAX } else { n };
+        let or_any = |n: u32| u64::from(if n == 0 { u32::MAX } else { n });
         Room {
-            warps: self.warps(),
+            warps: u64::from(self.warps()),
             registers: or_any(self.registers),
             shared: or_any(self.shared_bytes),
-            slots: self.blocks,
+            slots: u64::from(self.blocks),
         }
     }
 
@@ -123,24 +127,63 @@ impl Room {
     /// Blocks of `need` that still fit. Which quarter of the register file has room is not followed: beside other kernels
     /// the sum decides, and [`SmLimits::blocks_per_sm`] bounds the blocks of one kernel.
     pub(super) fn fits(&self, need: &Need) -> u32 {
-        let by_registers = self.registers.checked_div(need.warp_registers * need.warps);
-        let by_shared = self.shared.checked_div(need.shared);
-        let fit = (self.slots / need.slots).min(self.warps / need.warps);
-        [by_registers, by_shared].into_iter().flatten().fold(fit, u32::min)
+        if self.slots < u64::from(need.slots) || self.warps < u64::from(need.warps) {
+            return 0;
+        }
+        let by_registers = self.registers.checked_div(u64::from(need.warp_registers * need.warps));
+        let by_shared = self.shared.checked_div(u64::from(need.shared));
+        let fit = (self.slots / u64::from(need.slots)).min(self.warps / u64::from(need.warps));
+        let fit = [by_registers, by_shared].into_iter().flatten().fold(fit, u64::min);
+        u32::try_from(fit).unwrap_or(u32::MAX)
     }
 
     pub(super) fn take(&mut self, need: &Need, blocks: u32) {
-        self.warps -= need.warps * blocks;
-        self.slots -= need.slots * blocks;
-        self.shared -= need.shared * blocks;
-        self.registers -= need.warp_registers * need.warps * blocks;
+        let blocks = u64::from(blocks);
+        self.warps -= u64::from(need.warps) * blocks;
+        self.slots -= u64::from(need.slots) * blocks;
+        self.shared -= u64::from(need.shared) * blocks;
+        self.registers -= u64::from(need.warp_registers * need.warps) * blocks;
     }
 
     pub(super) fn give(&mut self, need: &Need, blocks: u32) {
-        self.warps += need.warps * blocks;
-        self.slots += need.slots * blocks;
-        self.shared += need.shared * blocks;
-        self.registers += need.warp_registers * need.warps * blocks;
+        let blocks = u64::from(blocks);
+        self.warps += u64::from(need.warps) * blocks;
+        self.slots += u64::from(need.slots) * blocks;
+        self.shared += u64::from(need.shared) * blocks;
+        self.registers += u64::from(need.warp_registers * need.warps) * blocks;
+    }
+
+    /// That of `n` such SMs.
+    pub(super) fn times(&self, n: u32) -> Room {
+        self.each(|v| v * u64::from(n))
+    }
+
+    /// That of `part` of `all` SMs together.
+    pub(super) fn part(&self, part: u32, all: u32) -> Room {
+        if part == all {
+            return *self;
+        }
+        self.each(|v| v * u64::from(part) / u64::from(all))
+    }
+
+    /// That of both.
+    pub(super) fn add(&mut self, other: &Room) {
+        self.warps += other.warps;
+        self.registers += other.registers;
+        self.shared += other.shared;
+        self.slots += other.slots;
+    }
+
+    /// What is left without that of `other`, which is in it.
+    pub(super) fn sub(&mut self, other: &Room) {
+        self.warps -= other.warps;
+        self.registers -= other.registers;
+        self.shared -= other.shared;
+        self.slots -= other.slots;
+    }
+
+    fn each(&self, f: impl Fn(u64) -> u64) -> Room {
+        Room { warps: f(self.warps), registers: f(self.registers), shared: f(self.shared), slots: f(self.slots) }
     }
 }
 

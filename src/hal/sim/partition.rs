@@ -8,7 +8,7 @@
 use super::Gpu;
 use super::clock::Ps;
 use super::context::{Instance, Turn};
-use super::pool::{MemoryPart, Pool, PoolView};
+use super::pool::{MemoryPart, Pool};
 use super::profile::MigProfile;
 use super::profile_check::{MIG_COMPUTE_SLICES, MIG_MEMORY_SLICES};
 use super::sm_set::SmSet;
@@ -191,15 +191,9 @@ impl Gpu {
     /// A pool of an instance's SMs.
     pub(super) fn pool(&mut self, instance: u32) -> u32 {
         let i = &self.instances[instance as usize];
-        let mut pool = Pool::new(i.sms, &self.profile.sm, i.memory, self.now);
-        pool.views.push(view(i.sms, u32::MAX));
+        let mut pool = Pool::new(i.sms, &self.profile.sm, i.memory, self.groups_max, self.now);
         pool.instance = instance;
         self.exec.pools.push(pool);
         (self.exec.pools.len() - 1) as u32
     }
-}
-
-/// A view without ready kernels.
-pub(super) fn view(sms: SmSet, cap: u32) -> PoolView {
-    PoolView { sms, cap, ready: std::collections::BinaryHeap::new(), stuck: false }
 }

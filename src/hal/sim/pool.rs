@@ -1,82 +1,34 @@
 //! The SMs of a GPU or of a part of it, with the blocks that reside on them.
 //!
 //! SMs that hold the same blocks are a [`Cohort`], and blocks of one kernel that got their places on a cohort at the same
-//! moment are a [`Train`]: they run at one rate and end together. So a kernel of a million blocks is a train or a few,
-//! and there are never more cohorts than SMs. Where a kernel fills all the room there is and nobody more urgent waits, its
-//! train is given many waves at once; it gives them back when somebody more urgent comes.
+//! moment are a [`Train`]: they run at one rate and end together. So a kernel of a million blocks is a train or a few. Where
+//! a kernel fills all the room there is and nobody more urgent waits, its train is given many waves at once; it gives them
+//! back when somebody more urgent comes. What becomes of cohorts when there are many of them stands in `blend.rs`.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::agenda::{Agenda, What};
+use super::agenda::What;
 use super::clock::Ps;
-use super::job::{Job, Key};
-use super::occupancy::{Room, SmLimits};
+use super::exec::Shared;
+use super::job::Key;
+use super::occupancy::{Need, Room, SmLimits};
 use super::slab::Slab;
 use super::sm_set::SmSet;
+use super::train::Train;
 
-/// SMs in the same state.
+/// SMs in the same state, or in states that are not told apart.
 #[derive(Clone, Debug)]
 pub(super) struct Cohort {
     pub(super) sms: SmSet,
-    /// What is free on each.
+    pub(super) n: u32,
+    /// What is free on all of them together.
     pub(super) free: Room,
+    /// Every SM holds the same.
+    pub(super) uniform: bool,
     pub(super) trains: Vec<u32>,
     /// Its trains' rates are to be found anew.
     pub(super) dirty: bool,
-}
-
-/// Blocks that began together.
-#[derive(Clone, Debug)]
-pub(super) struct Train {
-    pub(super) job: u32,
-    pub(super) pool: u32,
-    pub(super) cohort: u32,
-    /// Blocks on each SM.
-    pub(super) per_sm: u32,
-    /// SMs of the cohort.
-    pub(super) sms: u32,
-    /// Waves of blocks that it was given.
-    pub(super) waves: u32,
-    /// Waves to go at `since`.
-    pub(super) left: f64,
-    pub(super) since: Ps,
-    /// Picoseconds of a wave at the present rates; infinite while it stands still.
-    pub(super) wave_ps: f64,
-    /// Picoseconds of a wave as far as the SM decides.
-    pub(super) sm_wave_ps: f64,
-    /// DRAM bytes of a wave.
-    pub(super) bytes: f64,
-    /// DRAM bytes of a wave at the rate at which it runs now; `bytes` may be newer.
-    pub(super) moving: f64,
-    /// Bytes per picosecond that it could use.
-    pub(super) want: f64,
-    /// Bytes per picosecond that it gets.
-    pub(super) grant: f64,
-    /// `want` in bytes per second, as it was added to [`Pool::demand`].
-    pub(super) demand: u64,
-}
-
-impl Train {
-    /// Blocks of a wave.
-    pub(super) fn slots(&self) -> u32 {
-        self.per_sm * self.sms
-    }
-
-    /// Goes on to `now` at the present rate and returns the waves done since the last time.
-    pub(super) fn advance(&mut self, now: Ps) -> f64 {
-        let done = if self.wave_ps.is_finite() { (now - self.since) as f64 / self.wave_ps } else { 0.0 };
-        let done = done.min(self.left);
-        self.left -= done;
-        self.since = now;
-        done
-    }
-
-    /// When it ends at the present rate; `None` while it stands still.
-    pub(super) fn end(&self) -> Option<Ps> {
-        let ps = self.left * self.wave_ps;
-        ps.is_finite().then(|| self.since + if self.left > 0.0 { (ps.round() as Ps).max(1) } else { 0 })
-    }
 }
 
 /// Kernels that may use the same SMs, in the order in which they get them.
@@ -90,6 +42,24 @@ pub(super) struct PoolView {
     pub(super) ready: BinaryHeap<Reverse<(Key, u32)>>,
     /// Its head found no room in this round.
     pub(super) stuck: bool,
+}
+
+impl PoolView {
+    /// Without ready kernels.
+    fn new(sms: SmSet, cap: u32) -> PoolView {
+        PoolView { sms, cap, ready: BinaryHeap::new(), stuck: false }
+    }
+}
+
+/// How the SMs of views are bounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Bound {
+    /// Not at all.
+    None,
+    /// Some have a number of SMs, any ones.
+    Number,
+    /// Some have certain SMs.
+    Certain,
 }
 
 /// What a pool has of the memory system.
@@ -110,10 +80,16 @@ pub(super) struct Pool {
     /// All its SMs.
     pub(super) sms: SmSet,
     pub(super) memory: MemoryPart,
+    /// An empty SM.
+    pub(super) empty: Room,
+    /// Trains that are told apart at most: see `blend.rs`.
+    pub(super) groups_max: usize,
+    /// Some view has not all SMs, or not certain ones: see [`Pool::add_view`].
+    bound: Bound,
     /// The first is of the idle SMs and may be empty of SMs.
     pub(super) cohorts: Vec<Cohort>,
     pub(super) views: Vec<PoolView>,
-    /// Trains of several waves that may be shortened.
+    /// Trains of several waves, from which those that have not begun may be taken back.
     pub(super) bulk: Vec<u32>,
     /// Whose SMs they are.
     pub(super) instance: u32,
@@ -128,7 +104,7 @@ pub(super) struct Pool {
     pub(super) grids: u32,
     /// Kernels that are ready or run.
     pub(super) jobs: u32,
-    /// Bytes that these would hold in L2.
+    /// Bytes that those with blocks would hold in L2.
     pub(super) working_set: u64,
     /// The part of it that L2 holds.
     pub(super) held: f64,
@@ -137,19 +113,23 @@ pub(super) struct Pool {
     /// They want more than there is.
     pub(super) contended: bool,
     /// SM·ps with a block, up to `accounted`.
-    pub(super) busy: u128,
-    pub(super) accounted: Ps,
-    spare: Vec<Vec<u32>>,
+    busy: u128,
+    accounted: Ps,
+    pub(super) spare: Vec<Vec<u32>>,
 }
 
 impl Pool {
-    pub(super) fn new(sms: SmSet, limits: &SmLimits, memory: MemoryPart, now: Ps) -> Pool {
-        let idle = Cohort { sms, free: limits.room(), trains: Vec::new(), dirty: false };
+    pub(super) fn new(sms: SmSet, limits: &SmLimits, memory: MemoryPart, groups_max: usize, now: Ps) -> Pool {
+        let (n, empty) = (sms.count(), limits.room());
+        let idle = Cohort { sms, n, free: empty.times(n), uniform: true, trains: Vec::new(), dirty: false };
         Pool {
             sms,
             memory,
+            empty,
+            groups_max,
+            bound: Bound::None,
             cohorts: vec![idle],
-            views: Vec::new(),
+            views: vec![PoolView::new(sms, u32::MAX)],
             bulk: Vec::new(),
             instance: 0,
             running: true,
@@ -168,42 +148,70 @@ impl Pool {
         }
     }
 
+    /// The number of the view of these SMs, at most `cap` of them at once; those without bounds share the first.
+    pub(super) fn add_view(&mut self, sms: SmSet, cap: u32) -> u32 {
+        if cap == u32::MAX && sms == self.sms {
+            return 0;
+        }
+        self.bound = self.bound.max(if sms == self.sms { Bound::Number } else { Bound::Certain });
+        self.views.push(PoolView::new(sms, cap));
+        (self.views.len() - 1) as u32
+    }
+
+    /// How the SMs of its views are bounded.
+    pub(super) fn bound(&self) -> Bound {
+        self.bound
+    }
+
     /// Adds the time since the last call to the busy time.
     pub(super) fn account(&mut self, now: Ps) {
-        if self.running {
-            let busy = self.sms.count() - self.cohorts[0].sms.count();
-            self.busy += u128::from(busy) * u128::from(now - self.accounted);
-        }
+        self.busy = self.busy(now);
         self.accounted = now;
     }
 
-    /// Makes `part` of a cohort's SMs a cohort of its own, with the trains on them, and returns its index. Indices of
-    /// other cohorts stay.
-    pub(super) fn carve(&mut self, at: u32, part: SmSet, trains: &mut Slab<Train>, agenda: &mut Agenda) -> u32 {
+    /// SM·ps with a block up to `now`. SMs that are not told apart count as busy together.
+    pub(super) fn busy(&self, now: Ps) -> u128 {
+        let busy = if self.running { self.sms.count() - self.cohorts[0].n } else { 0 };
+        self.busy + u128::from(busy) * u128::from(now - self.accounted)
+    }
+
+    /// Makes `n` of a uniform cohort's SMs, `part`, a cohort of their own, with the trains on them, and returns its index. Indices
+    /// of other cohorts stay.
+    pub(super) fn carve(&mut self, at: u32, (part, n): (SmSet, u32), shared: &mut Shared) -> u32 {
+        let Shared { trains, jobs, agenda, .. } = shared;
         let new = self.cohorts.len() as u32;
         let from = &mut self.cohorts[at as usize];
-        if at > 0 && part == from.sms {
+        if at > 0 && n == from.n {
             return at;
         }
+        debug_assert!(from.uniform, "what is on which SM is known");
+        let all = from.n;
+        let free = from.free.part(n, all);
+        from.free = from.free.part(all - n, all);
         from.sms = from.sms.minus(part);
+        from.n -= n;
         from.dirty |= at > 0;
-        let mut cohort =
-            Cohort { sms: part, free: from.free, trains: self.spare.pop().unwrap_or_default(), dirty: true };
+        let list = self.spare.pop().unwrap_or_default();
+        let mut cohort = Cohort { sms: part, n, free, uniform: true, trains: list, dirty: true };
         for &old in &self.cohorts[at as usize].trains {
-            let sms = part.count();
             let rest = &mut trains[old];
-            // What moved until now is counted when their rates are found.
-            let (moving, all) = (rest.moving, f64::from(rest.sms));
-            rest.sms -= sms;
-            rest.moving = moving * f64::from(rest.sms) / all;
-            let train = Train { sms, cohort: new, demand: 0, moving: moving - rest.moving, ..rest.clone() };
+            let mut train = Train { cohort: new, demand: 0, ..rest.clone() };
+            train.blocks = (u64::from(train.blocks) * u64::from(n) / u64::from(all)) as u32;
+            rest.blocks -= train.blocks;
+            for (one, sms) in [(&mut train, n), (&mut *rest, all - n)] {
+                one.slots = one.slots / all * sms;
+                one.sms = sms;
+                // What moved until now is counted when rates are found.
+                one.moving *= f64::from(sms) / f64::from(all);
+            }
             let end = agenda.time(What::Train(old));
             let copy = trains.insert(train);
             if let Some(end) = end {
                 agenda.set(What::Train(copy), end);
             }
-            if self.bulk.contains(&old) {
+            if trains[copy].bulk {
                 self.bulk.push(copy);
+                jobs[trains[copy].job].bulk += 1;
             }
             cohort.trains.push(copy);
         }
@@ -212,37 +220,113 @@ impl Pool {
     }
 
     /// Puts a new train on a cohort. Its rate is found when the pool settles.
-    pub(super) fn board(&mut self, train: Train, need: &super::occupancy::Need, trains: &mut Slab<Train>) -> u32 {
-        let cohort = &mut self.cohorts[train.cohort as usize];
-        cohort.free.take(need, train.per_sm);
+    pub(super) fn board(&mut self, at: u32, mut train: Train, need: &Need, trains: &mut Slab<Train>) -> u32 {
+        let cohort = &mut self.cohorts[at as usize];
+        cohort.free.take(need, train.slots);
         cohort.dirty = true;
-        let at = trains.insert(train);
-        cohort.trains.push(at);
-        at
+        train.cohort = at;
+        let number = trains.insert(train);
+        cohort.trains.push(number);
+        number
     }
 
     /// Takes a train off its cohort; SMs without blocks become idle again.
-    pub(super) fn leave(&mut self, at: u32, trains: &mut Slab<Train>, jobs: &Slab<Job>) {
-        let train = &trains[at];
-        let (index, demand) = (train.cohort as usize, train.demand);
-        let cohort = &mut self.cohorts[index];
-        cohort.free.give(&jobs[train.job].shape.need, train.per_sm);
-        cohort.dirty = true;
-        cohort.trains.retain(|&t| t != at);
-        self.demand -= demand;
-        self.bulk.retain(|&t| t != at);
-        trains.free(at);
-        if cohort.trains.is_empty() {
-            let gone = self.cohorts.swap_remove(index);
-            self.cohorts[0].sms = self.cohorts[0].sms.or(gone.sms);
+    pub(super) fn leave(&mut self, at: u32, shared: &mut Shared) {
+        let train = &shared.trains[at];
+        let index = train.cohort as usize;
+        self.cohorts[index].free.give(&shared.jobs[train.job].shape.need, train.slots);
+        self.strike(at, shared);
+        if self.cohorts[index].trains.is_empty() {
+            let gone = self.remove(index, &mut shared.trains);
+            self.idle(gone.sms, gone.n);
             self.spare.push(gone.trains);
-            if let Some(moved) = self.cohorts.get(index) {
-                moved.trains.iter().for_each(|&t| trains[t].cohort = index as u32);
-            }
+        } else {
+            self.tell_apart(index, &shared.trains);
         }
     }
 
-    /// Everything that runs, with its cohort.
+    /// All but `slots` of a train's blocks end and are not followed by others. Where its SMs then differ, it becomes two:
+    /// those that go on, with their blocks.
+    pub(super) fn shrink(&mut self, at: u32, slots: u32, shared: &mut Shared) -> [Option<(u32, u32)>; 2] {
+        let index = shared.trains[at].cohort as usize;
+        let cohort = &self.cohorts[index];
+        let (n, more) = (cohort.n, slots % cohort.n);
+        if !cohort.uniform || more == 0 {
+            self.resize(at, slots, shared);
+            self.tell_apart(index, &shared.trains);
+            return [Some((at, slots)), None];
+        }
+        let place = cohort.trains.iter().position(|&t| t == at).expect("it is on its cohort");
+        let part = cohort.sms.lowest(more);
+        let new = self.carve(index as u32, (part, more), shared);
+        let other = self.cohorts[new as usize].trains[place];
+        let (less, more) = (slots / n * (n - more), (slots / n + 1) * more);
+        self.resize(other, more, shared);
+        if less == 0 {
+            self.leave(at, shared);
+            return [Some((other, more)), None];
+        }
+        self.resize(at, less, shared);
+        [Some((other, more)), Some((at, less))]
+    }
+
+    /// Gives a train another number of blocks at the same time, on the SMs that it has.
+    fn resize(&mut self, at: u32, slots: u32, shared: &mut Shared) {
+        let train = &mut shared.trains[at];
+        let cohort = &mut self.cohorts[train.cohort as usize];
+        cohort.free.give(&shared.jobs[train.job].shape.need, train.slots - slots);
+        cohort.dirty = true;
+        train.slots = slots;
+        train.sms = train.sms.min(slots);
+    }
+
+    /// Takes a train off all lists; the room that it had is not given back.
+    pub(super) fn strike(&mut self, at: u32, shared: &mut Shared) {
+        self.unbulk(at, shared);
+        let train = &shared.trains[at];
+        let cohort = &mut self.cohorts[train.cohort as usize];
+        cohort.dirty = true;
+        cohort.trains.retain(|&t| t != at);
+        self.demand -= train.demand;
+        shared.trains.free(at);
+    }
+
+    /// A train has waves that may be taken back.
+    pub(super) fn add_bulk(&mut self, at: u32, shared: &mut Shared) {
+        let train = &mut shared.trains[at];
+        if !std::mem::replace(&mut train.bulk, true) {
+            shared.jobs[train.job].bulk += 1;
+            self.bulk.push(at);
+        }
+    }
+
+    /// It has none any more.
+    pub(super) fn unbulk(&mut self, at: u32, shared: &mut Shared) {
+        let train = &mut shared.trains[at];
+        if std::mem::take(&mut train.bulk) {
+            shared.jobs[train.job].bulk -= 1;
+            self.bulk.retain(|&t| t != at);
+        }
+    }
+
+    /// SMs that hold nothing any more.
+    pub(super) fn idle(&mut self, sms: SmSet, n: u32) {
+        let idle = &mut self.cohorts[0];
+        idle.sms = idle.sms.or(sms);
+        idle.n += n;
+        idle.free = self.empty.times(idle.n);
+    }
+
+    /// Takes a cohort out; the last one gets its index.
+    pub(super) fn remove(&mut self, index: usize, trains: &mut Slab<Train>) -> Cohort {
+        let gone = self.cohorts.swap_remove(index);
+        if let Some(moved) = self.cohorts.get(index) {
+            moved.trains.iter().for_each(|&t| trains[t].cohort = index as u32);
+        }
+        gone
+    }
+
+    /// Everything that runs.
     pub(super) fn trains(&self) -> impl Iterator<Item = u32> {
         self.cohorts.iter().flat_map(|c| c.trains.iter().copied())
     }

@@ -15,7 +15,7 @@ use super::clock::Ps;
 use super::exec::Shared;
 use super::job::Pace;
 use super::l2;
-use super::pool::Pool;
+use super::pool::{Bound, Pool};
 
 /// Bytes per second in a byte per picosecond; demands are summed as integers, which come back to zero exactly.
 const PER_SECOND: f64 = 1e12;
@@ -70,8 +70,9 @@ fn wishes(pool: &mut Pool, at: usize, shared: &mut Shared) {
     for &t in &cohort.trains {
         let train = &mut shared.trains[t];
         let shape = &shared.jobs[train.job].shape;
-        train.bytes = f64::from(train.slots()) * l2::dram_bytes(shape.dram_bytes, shape.reused_bytes, pool.held);
+        train.bytes = f64::from(train.slots) * l2::dram_bytes(shape.dram_bytes, shape.reused_bytes, pool.held);
     }
+    reach(pool, at, shared);
     if let [only] = cohort.trains[..] {
         alone(pool, only, shared);
     } else {
@@ -80,9 +81,25 @@ fn wishes(pool: &mut Pool, at: usize, shared: &mut Shared) {
     }
     for &t in &pool.cohorts[at].trains {
         let train = &mut shared.trains[t];
-        let demand = (train.want * PER_SECOND).ceil() as u64;
+        let demand = (train.want * PER_SECOND) as u64;
         pool.demand = pool.demand + demand - train.demand;
         train.demand = demand;
+    }
+}
+
+/// The SMs that each train of a cohort can use: where they are not told apart, kernels of a view with a bound share its SMs.
+fn reach(pool: &Pool, at: usize, shared: &mut Shared) {
+    let cohort = &pool.cohorts[at];
+    let bounded = !cohort.uniform && pool.bound() != Bound::None;
+    for &t in &cohort.trains {
+        let mut reach = f64::from(shared.trains[t].sms);
+        if bounded {
+            let view = shared.jobs[shared.trains[t].job].view;
+            let of_view = cohort.trains.iter().map(|&t| &shared.trains[t]).filter(|t| shared.jobs[t.job].view == view);
+            let sum: u32 = of_view.map(|t| t.sms).sum();
+            reach *= f64::from(pool.sms_of_view(at, view as usize, shared)) / f64::from(sum);
+        }
+        shared.trains[t].reach = reach;
     }
 }
 
@@ -91,14 +108,15 @@ fn alone(pool: &Pool, t: u32, shared: &mut Shared) {
     let limits = shared.limits;
     let train = &mut shared.trains[t];
     let shape = &shared.jobs[train.job].shape;
-    let warps = f64::from(train.per_sm * shape.need.warps);
+    let per_sm = f64::from(train.slots) / train.reach;
+    let warps = per_sm * f64::from(shape.need.warps);
     let ps = match shape.pace {
-        Pace::Compute(sm_ps) => f64::from(train.per_sm) * sm_ps * (limits.saturating_warps / warps).max(1.0),
+        Pace::Compute(sm_ps) => per_sm * sm_ps * (limits.saturating_warps / warps).max(1.0),
         Pace::Fixed(block_ps) => block_ps,
         Pace::Law(law, sms) => law.ns(sms, pool.memory.fraction, 1) * 1e3,
     };
     train.sm_wave_ps = ps.max(limits.wave_ps_min);
-    train.want = (train.bytes / train.sm_wave_ps).min(f64::from(train.sms) * pool.memory.sm_bandwidth);
+    train.want = (train.bytes / train.sm_wave_ps).min(train.reach * pool.memory.sm_bandwidth);
 }
 
 /// Shares the SMs of a cohort among several trains; with `after_memory`, those that their grants hold up give way.
@@ -109,23 +127,23 @@ fn share_sm(pool: &Pool, at: usize, after_memory: bool, shared: &mut Shared) {
     for &t in &cohort.trains {
         let train = &trains[t];
         let shape = &jobs[train.job].shape;
-        let warps = f64::from(train.per_sm * shape.need.warps);
-        let mut cap = (warps / limits.saturating_warps).min(1.0);
+        let warps = f64::from(train.slots * shape.need.warps);
+        let mut cap = (warps / limits.saturating_warps).min(train.reach);
         let Pace::Compute(sm_ps) = shape.pace else {
             asks.push(Ask::new(0.0, 0.0));
             continue;
         };
         if after_memory && train.bytes > 0.0 && train.grant < train.bytes / train.sm_wave_ps {
-            cap = cap.min(train.grant / train.bytes * f64::from(train.per_sm) * sm_ps);
+            cap = cap.min(train.grant / train.bytes * f64::from(train.slots) * sm_ps);
         }
         asks.push(Ask::new(warps, cap));
     }
-    fill(1.0, asks);
+    fill(f64::from(cohort.n), asks);
     let together = cohort.trains.len();
     for (&t, ask) in cohort.trains.iter().zip(asks.iter()) {
         let train = &mut trains[t];
         let ps = match jobs[train.job].shape.pace {
-            Pace::Compute(sm_ps) if sm_ps > 0.0 => f64::from(train.per_sm) * sm_ps / ask.grant,
+            Pace::Compute(sm_ps) if sm_ps > 0.0 => f64::from(train.slots) * sm_ps / ask.grant,
             Pace::Compute(_) => 0.0,
             Pace::Fixed(block_ps) => block_ps,
             Pace::Law(law, sms) => law.ns(sms, pool.memory.fraction, together) * 1e3,
@@ -133,8 +151,11 @@ fn share_sm(pool: &Pool, at: usize, after_memory: bool, shared: &mut Shared) {
         train.sm_wave_ps = ps.max(limits.wave_ps_min);
     }
     asks.clear();
-    asks.extend(cohort.trains.iter().map(|&t| Ask::new(1.0, trains[t].bytes / trains[t].sm_wave_ps)));
-    fill(f64::from(cohort.sms.count()) * pool.memory.sm_bandwidth, asks);
+    asks.extend(cohort.trains.iter().map(|&t| {
+        let (train, port) = (&trains[t], pool.memory.sm_bandwidth);
+        Ask::new(1.0, (train.bytes / train.sm_wave_ps).min(train.reach * port))
+    }));
+    fill(f64::from(cohort.n) * pool.memory.sm_bandwidth, asks);
     for (&t, ask) in cohort.trains.iter().zip(asks.iter()) {
         trains[t].want = ask.grant;
         trains[t].grant = ask.grant;

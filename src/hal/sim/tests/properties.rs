@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::blend::GROUPS_MAX;
 use super::super::job::Pace;
 use super::super::place;
 use super::super::pool::Pool;
@@ -15,6 +16,8 @@ struct Script {
     streams: Vec<(usize, i32)>,
     commands: Vec<(u64, usize, Action)>,
     queues: u32,
+    /// Groups of blocks that are told apart.
+    groups_max: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -87,12 +90,13 @@ fn scripts() -> impl Strategy<Value = Script> {
         1 => (1f64..100.0).prop_map(Action::Reshape),
     ];
     let mode = prop_oneof![3 => Just(Mode::Shared), 1 => Just(Mode::Sliced)];
-    (mode, proptest::collection::vec(bound, 1..4), 1u32..5)
-        .prop_flat_map(move |(mode, bounds, queues)| {
+    let groups_max = prop_oneof![Just(0), Just(GROUPS_MAX), Just(usize::MAX)];
+    (mode, proptest::collection::vec(bound, 1..4), 1u32..5, groups_max)
+        .prop_flat_map(move |(mode, bounds, queues, groups_max)| {
             let stream = (0..bounds.len(), -2i32..3);
-            (Just(mode), Just(bounds), Just(queues), proptest::collection::vec(stream, 1..7))
+            (Just(mode), Just(bounds), Just((queues, groups_max)), proptest::collection::vec(stream, 1..7))
         })
-        .prop_flat_map(move |(mode, bounds, queues, streams)| {
+        .prop_flat_map(move |(mode, bounds, (queues, groups_max), streams)| {
             let commands = proptest::collection::vec((0u64..40_000, 0..streams.len(), action.clone()), 1..40);
             commands.prop_map(move |commands| Script {
                 mode,
@@ -100,6 +104,7 @@ fn scripts() -> impl Strategy<Value = Script> {
                 streams: streams.clone(),
                 commands,
                 queues,
+                groups_max,
             })
         })
 }
@@ -112,7 +117,7 @@ fn play(script: &Script, mut look: impl FnMut(&mut Gpu)) -> (Gpu, String, Vec<Do
     profile.sharing.switch_us = 2.0;
     profile.sharing.mps_change_ms = 0.01;
     profile.sharing.green_change_ms = 0.01;
-    let mut gpu = Gpu::new(Arc::new(profile));
+    let mut gpu = Gpu::new(Arc::new(profile)).telling_apart(script.groups_max);
     gpu.set_mode(gpu.whole(), script.mode).unwrap();
     let spec = |gpu: &Gpu, sms| ContextSpec { instance: gpu.whole(), sms, slice: None };
     let contexts: Vec<_> = script.bounds.iter().map(|&b| gpu.context(spec(&gpu, b)).unwrap()).collect();
@@ -168,15 +173,19 @@ fn room_adds_up(gpu: &Gpu, pool: &Pool) {
         assert!(all.and(cohort.sms).is_empty(), "an SM is in one cohort");
         assert!(at == 0 || !cohort.sms.is_empty() && !cohort.trains.is_empty(), "only idle SMs have no blocks");
         all = all.or(cohort.sms);
-        let mut room = gpu.profile.sm.room();
+        assert_eq!(cohort.n, cohort.sms.count());
+        let mut room = gpu.profile.sm.room().times(cohort.n);
         for &t in &cohort.trains {
             let train = &shared.trains[t];
-            assert_eq!((train.sms, train.cohort as usize), (cohort.sms.count(), at));
+            assert_eq!(train.cohort as usize, at);
+            assert!(
+                train.sms <= cohort.n && (!cohort.uniform || train.sms == cohort.n && train.slots % train.sms == 0)
+            );
             // Underflow would panic: no resource is given beyond what there is.
-            room.take(&shared.jobs[train.job].shape.need, train.per_sm);
+            room.take(&shared.jobs[train.job].shape.need, train.slots);
             let (slots, blocks) = resident.entry(train.job).or_insert((0, 0));
-            *slots += train.slots();
-            *blocks += train.waves * train.slots();
+            *slots += train.slots;
+            *blocks += train.blocks;
         }
         assert_eq!(room, cohort.free);
     }
@@ -196,6 +205,16 @@ fn rates_are_within_what_there_is(gpu: &Gpu, pool: &Pool) {
     let rate = |t: u32| 1.0 / shared.trains[t].wave_ps;
     let bandwidth: f64 = pool.trains().map(|t| shared.trains[t].moving * rate(t)).sum();
     assert!(bandwidth <= pool.memory.bandwidth * (1.0 + 1e-9), "{bandwidth} of {}", pool.memory.bandwidth);
+    for (at, view) in pool.views.iter().enumerate() {
+        let of_view =
+            pool.trains().map(|t| (t, &shared.trains[t])).filter(|(_, t)| shared.jobs[t.job].view as usize == at);
+        let computing = of_view.map(|(number, t)| match shared.jobs[t.job].shape.pace {
+            Pace::Compute(sm_ps) => f64::from(t.slots) * sm_ps * rate(number),
+            _ => 0.0,
+        });
+        let used: f64 = computing.sum();
+        assert!(used <= f64::from(view.cap) * (1.0 + 1e-9), "{used} SMs compute, {} allowed", view.cap);
+    }
     let demand: u64 = pool.trains().map(|t| shared.trains[t].demand).sum();
     assert_eq!(demand, pool.demand);
     for cohort in &pool.cohorts {
@@ -203,10 +222,10 @@ fn rates_are_within_what_there_is(gpu: &Gpu, pool: &Pool) {
         for &t in &cohort.trains {
             let train = &shared.trains[t];
             if let Pace::Compute(sm_ps) = shared.jobs[train.job].shape.pace {
-                used += f64::from(train.per_sm) * sm_ps * rate(t);
+                used += f64::from(train.slots) * sm_ps * rate(t);
             }
         }
-        assert!(used <= 1.0 + 1e-9, "an SM computes {used} times what it can");
+        assert!(used <= f64::from(cohort.n) * (1.0 + 1e-9), "{} SMs compute as {used}", cohort.n);
         let port: f64 = cohort.trains.iter().map(|&t| shared.trains[t].moving * rate(t)).sum();
         assert!(port <= f64::from(cohort.sms.count()) * pool.memory.sm_bandwidth * (1.0 + 1e-9));
     }
@@ -215,8 +234,7 @@ fn rates_are_within_what_there_is(gpu: &Gpu, pool: &Pool) {
 fn nothing_waits_that_fits(gpu: &Gpu, pool: &Pool, number: u32) {
     let mut shared = gpu.exec.shared.clone();
     for (at, view) in pool.views.iter().enumerate() {
-        let of_view = |t: &u32| shared.jobs[shared.trains[*t].job].view as usize == at;
-        let used: u32 = pool.cohorts.iter().filter(|c| c.trains.iter().any(of_view)).map(|c| c.sms.count()).sum();
+        let used: u32 = (0..pool.cohorts.len()).map(|c| pool.sms_of_view(c, at, &shared)).sum();
         assert!(at == 0 || used <= view.cap, "{used} SMs are used, {} allowed", view.cap);
     }
     if !pool.running {
@@ -225,9 +243,9 @@ fn nothing_waits_that_fits(gpu: &Gpu, pool: &Pool, number: u32) {
     }
     assert!(pool.trains().all(|t| shared.trains[t].wave_ps.is_finite()), "who has blocks makes progress");
     let mut again = pool.clone();
-    let before: u32 = pool.trains().map(|t| shared.trains[t].slots()).sum();
+    let before: u32 = pool.trains().map(|t| shared.trains[t].slots).sum();
     place::schedule(&mut again, number, &mut shared, gpu.now);
-    let after: u32 = again.trains().map(|t| shared.trains[t].slots()).sum();
+    let after: u32 = again.trains().map(|t| shared.trains[t].slots).sum();
     assert_eq!(before, after, "blocks were waiting although there was room");
 }
 
