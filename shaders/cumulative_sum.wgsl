@@ -6,6 +6,7 @@
 // consts LANES (workgroup size), OUTER (axes in use, the last ones), IN_WEIGHTS, EXCLUSIVE, INTEGER (0 f32, 1 i32)
 // order  32 elements to a block, 32 blocks to a span, spans to the total, so that long lines keep 1e-5 (a compensated sum
 //        would be simplified away by drivers)
+// links  functions/strided_place.wgsl
 // checks src/kernel/cumulative_sum.rs::reference, relative error <= 1e-5 of the sum of magnitudes
 const LANES: u32 = 64u;
 const OUTER: u32 = 1u;
@@ -28,35 +29,8 @@ struct CumulativeSumOp {
 @group(0) @binding(1) var<storage, read> weights: array<f32>;
 @group(0) @binding(2) var<storage, read_write> arena: array<f32>;
 
-// Where a line begins.
-fn across(line: u32, dims: array<u32, 6>, strides: array<u32, 6>) -> u32 {
-    // Spelled out: an array that a loop indexes would be memory, on some drivers very slow memory.
-    if (OUTER == 1u) {
-        return line * strides[5];
-    }
-    var rest = line / dims[5];
-    var at = (line % dims[5]) * strides[5];
-    if (OUTER == 2u) {
-        return at + rest * strides[4];
-    }
-    at += (rest % dims[4]) * strides[4];
-    rest = rest / dims[4];
-    if (OUTER == 3u) {
-        return at + rest * strides[3];
-    }
-    at += (rest % dims[3]) * strides[3];
-    rest = rest / dims[3];
-    if (OUTER == 4u) {
-        return at + rest * strides[2];
-    }
-    at += (rest % dims[2]) * strides[2];
-    rest = rest / dims[2];
-    if (OUTER == 5u) {
-        return at + rest * strides[1];
-    }
-    at += (rest % dims[1]) * strides[1];
-    rest = rest / dims[1];
-    return at + rest * strides[0];
+fn strided_place(number: u32, axes: u32, dims: array<u32, 6>, strides: array<u32, 6>) -> u32 {
+    return 0u;
 }
 
 fn load(at: u32) -> f32 {
@@ -69,8 +43,8 @@ fn load(at: u32) -> f32 {
 fn cumulative_sum_tile(op: CumulativeSumOp, tile: u32, lane: u32) {
     let line = tile * LANES + lane;
     if (line < op.lines) {
-        var x = op.x + across(line, op.outer, op.x_outer);
-        var y = op.y + across(line, op.outer, op.y_outer);
+        var x = op.x + strided_place(line, OUTER, op.outer, op.x_outer);
+        var y = op.y + strided_place(line, OUTER, op.outer, op.y_outer);
         var total = 0.0;
         var span = 0.0;
         var block = 0.0;

@@ -7,6 +7,7 @@ use cotenant::hal::wgpu::compose;
 use cotenant::hal::{
     Device, HostFn, KernelSpec, LaneSpec, Launch, Operation, Recording, Region, Slice, Stage, Submission, Wait,
 };
+use cotenant::kernel::fragments;
 use cotenant::tensor::{HostTensor, TenantId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,32 @@ fn text(body: &str) -> String {
 /// Loops besides the walk over tiles.
 fn loops(text: &str) -> usize {
     text.matches("loop {").count() - 1
+}
+
+#[test]
+fn shared_functions_are_evaluated_for_the_constants_they_are_called_with() {
+    let source = format!(
+        "{HEAD}const AXES: u32 = 2u;
+        fn strided_place(number: u32, axes: u32, dims: array<u32, 6>, strides: array<u32, 6>) -> u32 {{ return 0u; }}
+        fn trial_tile(op: TrialOp, tile: u32, lane: u32) {{
+            var dims: array<u32, 6>;
+            dims[5] = op.n;
+            if (tile > 3u) {{
+                arena[op.y + strided_place(tile, AXES, dims, dims)] = 1.0;
+            }}
+            for (var i = 0u; i < op.n; i++) {{
+                arena[op.y + strided_place(i, 3u, dims, dims) + strided_place(i, AXES, dims, dims)] = 2.0;
+            }}
+        }}"
+    );
+    let kernel = KernelSpec { source: source.leak(), functions: &[fragments::STRIDED_PLACE], ..spec("") };
+    let module = compose::compose(&kernel).unwrap();
+    let copies =
+        module.functions.iter().filter(|(_, f)| f.name.as_ref().is_some_and(|n| n.starts_with("strided_place")));
+    assert_eq!(copies.count(), 2, "one for each number of axes");
+    let info = compose::validate(&module).expect("valid");
+    let text = naga::back::wgsl::write_string(&module, &info, naga::back::wgsl::WriterFlags::empty()).expect("WGSL");
+    assert!(!text.contains("switch") && text.matches("if ").count() <= 3, "no branch on the axes is left:\n{text}");
 }
 
 #[derive(Debug)]

@@ -1,11 +1,9 @@
 //! Where the largest or smallest element of a row lies.
 
-use std::sync::Arc;
-
 use super::params::{KernelFile, params};
 use super::rows::{Rows, dense_rows, outer_shape};
 use super::{Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, fragments, stride_words};
-use crate::hal::{DeviceCaps, KernelSpec};
+use crate::hal::DeviceCaps;
 use crate::tensor::{DType, HostTensor, volume};
 
 pub(super) const FILE: KernelFile = KernelFile {
@@ -88,28 +86,13 @@ impl Operator for ArgReduce {
             inner: dims_words(&rows.inner[0]),
             x_inner: stride_words(&rows.inner[0]),
         };
-        let kernel = KernelSpec {
-            name: FILE.name,
-            source: FILE.source,
-            functions: FILE.functions,
-            consts: vec![
-                ("GROUP", lanes.group),
-                ("OUTER", rows.outer_rank()),
-                ("INNER", rows.inner_rank()),
-                ("IN_WEIGHTS", u32::from(x.space == Space::Weights)),
-                ("LEAST", u32::from(self.extremum == Extremum::Min)),
-                ("LAST", u32::from(self.last)),
-                ("INTEGER", integer),
-            ],
-            lanes: lanes.lanes,
-            chain: None,
-        };
-        Ok(vec![KernelLaunch {
-            kernel: Arc::new(kernel),
-            params: op.words(),
-            tiles: lanes.tiles(rows.count())?,
-            tile_iterations: lanes.tile_iterations,
-        }])
+        let consts = vec![
+            ("IN_WEIGHTS", u32::from(x.space == Space::Weights)),
+            ("LEAST", u32::from(self.extremum == Extremum::Min)),
+            ("LAST", u32::from(self.last)),
+            ("INTEGER", integer),
+        ];
+        Ok(vec![rows.launch(&FILE, lanes, consts, op.words())?])
     }
 
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {

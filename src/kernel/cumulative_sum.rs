@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::params::{KernelFile, params};
 use super::rows::{Rows, dense_rows};
-use super::{Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, stride_word, stride_words, tiles_of};
+use super::{
+    Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, fragments, stride_word, stride_words, tiles_of,
+};
 use crate::hal::{DeviceCaps, DeviceKind, KernelSpec};
 use crate::tensor::{DType, HostTensor, volume};
 
@@ -14,7 +16,7 @@ const LINE_MAX: usize = 50_000;
 pub(super) const FILE: KernelFile = KernelFile {
     name: "cumulative_sum",
     source: include_str!("../../shaders/cumulative_sum.wgsl"),
-    functions: &[],
+    functions: &[fragments::STRIDED_PLACE],
     fields: CumulativeSumOp::FIELDS,
 };
 

@@ -1,12 +1,10 @@
 //! Normalisation: layer, RMS, instance and group norm are rows over different axes, with scale and shift that broadcast
 //! differently.
 
-use std::sync::Arc;
-
 use super::params::{KernelFile, params};
 use super::rows::{Rows, dense_rows};
 use super::{Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, fragments, stride_words};
-use crate::hal::{DeviceCaps, KernelSpec};
+use crate::hal::DeviceCaps;
 use crate::tensor::{HostTensor, View, volume};
 
 pub(super) const FILE: KernelFile = KernelFile {
@@ -117,28 +115,13 @@ impl Operator for Norm {
             shift_inner: stride_words(&rows.inner[3]),
             y_inner: stride_words(&rows.inner[1]),
         };
-        let kernel = KernelSpec {
-            name: FILE.name,
-            source: FILE.source,
-            functions: FILE.functions,
-            consts: vec![
-                ("GROUP", lanes.group),
-                ("OUTER", rows.outer_rank()),
-                ("INNER", rows.inner_rank()),
-                ("IN_WEIGHTS", in_weights),
-                ("CENTERED", u32::from(self.centered)),
-                ("SCALE", u32::from(self.scale)),
-                ("SHIFT", u32::from(self.shift)),
-            ],
-            lanes: lanes.lanes,
-            chain: None,
-        };
-        Ok(vec![KernelLaunch {
-            kernel: Arc::new(kernel),
-            params: op.words(),
-            tiles: lanes.tiles(rows.count())?,
-            tile_iterations: lanes.tile_iterations,
-        }])
+        let consts = vec![
+            ("IN_WEIGHTS", in_weights),
+            ("CENTERED", u32::from(self.centered)),
+            ("SCALE", u32::from(self.scale)),
+            ("SHIFT", u32::from(self.shift)),
+        ];
+        Ok(vec![rows.launch(&FILE, lanes, consts, op.words())?])
     }
 
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {

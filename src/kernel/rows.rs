@@ -1,8 +1,11 @@
 //! Rows: the geometry of kernels that reduce. Some axes of a tensor are walked by the lanes of one row (`inner`), the
 //! others number the rows (`outer`); operands of equal shape are split alike, and neighbouring axes are merged.
 
-use super::{NoKernel, RANK_MAX, merge_axes};
-use crate::hal::{DeviceCaps, DeviceKind};
+use std::sync::Arc;
+
+use super::params::KernelFile;
+use super::{KernelLaunch, NoKernel, RANK_MAX, merge_axes};
+use crate::hal::{DeviceCaps, DeviceKind, KernelSpec};
 use crate::tensor::{View, volume};
 
 /// Iterations of one lane over one row at most, over all passes; half of what the strictest driver allows.
@@ -76,7 +79,7 @@ impl Rows {
     }
 
     /// Axes within a row.
-    pub(super) fn inner_rank(&self) -> u32 {
+    fn inner_rank(&self) -> u32 {
         self.inner[0].shape.len() as u32
     }
 
@@ -120,6 +123,35 @@ impl Rows {
         Ok(Lanes { lanes: lanes as u32, group: group as u32, tile_iterations: tile_iterations as u32 })
     }
 
+    /// The launch of `file`, whose constants `GROUP`, `OUTER` and `INNER` are the geometry and `consts` the others, with a
+    /// parameter struct's words.
+    ///
+    /// # Errors
+    /// [`NoKernel`] for more tiles than 32 bits can count.
+    pub(super) fn launch(
+        &self,
+        file: &KernelFile,
+        lanes: Lanes,
+        consts: Vec<(&'static str, u32)>,
+        params: Vec<u32>,
+    ) -> Result<KernelLaunch, NoKernel> {
+        let geometry = [("GROUP", lanes.group), ("OUTER", self.outer_rank()), ("INNER", self.inner_rank())];
+        let kernel = KernelSpec {
+            name: file.name,
+            source: file.source,
+            functions: file.functions,
+            consts: geometry.into_iter().chain(consts).collect(),
+            lanes: lanes.lanes,
+            chain: None,
+        };
+        Ok(KernelLaunch {
+            kernel: Arc::new(kernel),
+            params,
+            tiles: super::tiles_of(self.count(), lanes.lanes / lanes.group)?,
+            tile_iterations: lanes.tile_iterations,
+        })
+    }
+
     /// True where the first operand's neighbouring rows lie closer than the neighbouring elements of a row.
     fn rows_are_neighbours(&self) -> bool {
         let last = |view: &View| view.strides.last().map_or(0, |s| s.unsigned_abs());
@@ -136,13 +168,6 @@ pub(super) struct Lanes {
     pub(super) group: u32,
     /// Bound of a lane's loop iterations for one tile.
     pub(super) tile_iterations: u32,
-}
-
-impl Lanes {
-    /// Tiles that cover `rows`.
-    pub(super) fn tiles(self, rows: usize) -> Result<u32, NoKernel> {
-        super::tiles_of(rows, self.lanes / self.group)
-    }
 }
 
 /// The axes of `view` that are in `reduced` (`inner`) or are not.

@@ -1,11 +1,9 @@
 //! Softmax and log-softmax over any set of axes.
 
-use std::sync::Arc;
-
 use super::params::{KernelFile, params};
 use super::rows::{Rows, dense_rows};
 use super::{Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, fragments, stride_words};
-use crate::hal::{DeviceCaps, KernelSpec};
+use crate::hal::DeviceCaps;
 use crate::tensor::{HostTensor, volume};
 
 pub(super) const FILE: KernelFile = KernelFile {
@@ -56,26 +54,8 @@ pub(super) fn launch(caps: &DeviceCaps, rows: &Rows, x: Space, kind: Kind) -> Re
         x_inner: stride_words(&rows.inner[0]),
         y_inner: rows.inner.get(1).map_or([0; RANK_MAX], stride_words),
     };
-    let kernel = KernelSpec {
-        name: FILE.name,
-        source: FILE.source,
-        functions: FILE.functions,
-        consts: vec![
-            ("GROUP", lanes.group),
-            ("OUTER", rows.outer_rank()),
-            ("INNER", rows.inner_rank()),
-            ("IN_WEIGHTS", u32::from(x == Space::Weights)),
-            ("KIND", kind as u32),
-        ],
-        lanes: lanes.lanes,
-        chain: None,
-    };
-    Ok(KernelLaunch {
-        kernel: Arc::new(kernel),
-        params: op.words(),
-        tiles: lanes.tiles(rows.count())?,
-        tile_iterations: lanes.tile_iterations,
-    })
+    let consts = vec![("IN_WEIGHTS", u32::from(x == Space::Weights)), ("KIND", kind as u32)];
+    rows.launch(&FILE, lanes, consts, op.words())
 }
 
 /// `exp(x - m) / Σ exp(x - m)` with the row's maximum `m`, or its logarithm; rows lie along `axes`. The output may be

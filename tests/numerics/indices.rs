@@ -40,6 +40,50 @@ fn indices_that_come_with_the_request_count_from_the_end_too() {
 }
 
 #[test]
+fn indices_out_of_range_take_the_nearest_element_or_are_refused() {
+    let values = numbers(20, 4);
+    let data = HostTensor::from_f32(&[4, 5], &values);
+    let rows = |at: usize| values[5 * at..5 * (at + 1)].to_vec();
+    // What comes with the request is data: it is clamped, on every device alike, and nobody ends over it.
+    let tuples = HostTensor::from_i64(&[4, 1], &[4, -5, i64::from(i32::MAX), i64::from(i32::MIN)]);
+    for (op, nearest) in [("GatherND", [3, 0, 3, 0]), ("Gather", [3, 0, 3, 0])] {
+        let at = if op == "Gather" { tuples.clone().reshaped(&[4]) } else { tuples.clone() };
+        let model = model(17, &[("x", &data), ("at", &at)], &[], vec![node(op, "x at", "y", vec![])], &["y"]);
+        let expected = HostTensor::from_f32(&[4, 5], &nearest.map(rows).concat());
+        for (device, answer) in everywhere(&model, &[data.clone(), at]) {
+            let answer = answer.unwrap_or_else(|e| panic!("{op} on {device}: {e}"));
+            common::assert_close(&answer[0], &expected, 0.0, &format!("{op} on {device}"));
+        }
+    }
+    // What stands in the file, and a place in nothing, may be refused; no function panics.
+    let nothing = HostTensor::from_f32(&[0, 5], &[]);
+    for (data, index) in [(&data, 4), (&data, -5), (&data, i64::MIN), (&nothing, 0), (&nothing, -1)] {
+        let at = [("at", HostTensor::from_i64(&[1, 1], &[index]))];
+        let model = model(17, &[("x", data)], &at, vec![node("GatherND", "x at", "y", vec![])], &["y"]);
+        for (device, answer) in everywhere(&model, std::slice::from_ref(data)) {
+            if let Err(message) = answer {
+                assert!(!message.contains("panic"), "{index} of {:?} on {device}: {message}", data.shape());
+            }
+        }
+    }
+}
+
+#[test]
+fn wide_integers_are_picked_with_negative_indices_too() {
+    // Values that no 32-bit word holds stay on the CPU.
+    let values: Vec<i64> = (0..6).map(|v| (v - 3) << 40).collect();
+    let x = HostTensor::from_f32(&[1], &[0.5]);
+    let constants =
+        [("data", HostTensor::from_i64(&[3, 2], &values)), ("at", HostTensor::from_i64(&[2, 2], &[-1, 0, -3, -1]))];
+    let nodes = vec![node("GatherND", "data at", "y", vec![]), node("Relu", "x", "z", vec![])];
+    let model = model(17, &[("x", &x)], &constants, nodes, &["y", "z"]);
+    for (device, answer) in everywhere(&model, std::slice::from_ref(&x)) {
+        let answer = answer.unwrap_or_else(|e| panic!("{device}: {e}"));
+        assert_eq!(answer[0].to_i64(), [values[4], values[1]], "{device}");
+    }
+}
+
+#[test]
 fn onehot_takes_negative_indices_and_ignores_others() {
     let x = HostTensor::from_i64(&[5], &[0, -1, 2, 7, -4]);
     let parts = [("depth", HostTensor::from_i64(&[], &[3])), ("values", HostTensor::from_f32(&[2], &[-0.5, 2.0]))];

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
+use super::valid::Known;
+
 /// Everything that a file's graph needs before it is parsed.
 pub(super) fn all(model: &mut ModelProto) {
     unique_names(model);
@@ -12,6 +14,41 @@ pub(super) fn all(model: &mut ModelProto) {
     reversed_recurrence(model);
     initial_states(model);
     softplus(model);
+    tuples(model);
+}
+
+/// `GatherND` of constants is computed while the importer types the model, and there places must count from the front.
+fn tuples(model: &mut ModelProto) {
+    let graph = model.graph.as_mut().expect("checked before");
+    let known = Known::declared(graph);
+    let mut counted = Vec::new();
+    for (at, node) in graph.node.iter_mut().enumerate().filter(|(_, node)| node.op_type == "GatherND") {
+        let [data, index] = node.input.as_slice() else { continue };
+        let is_input = graph.input.iter().any(|input| input.name == *data);
+        let (Some(extents), Some(shape), Some(places)) = (known.shape(data), known.shape(index), known.values(index))
+        else {
+            continue;
+        };
+        let depth = shape.last().copied().unwrap_or(0);
+        if is_input || depth == 0 || places.iter().all(|&place| place >= 0.0) {
+            continue;
+        }
+        let batch = attribute(node, "batch_dims").map_or(0, |a| a.i) as usize;
+        let from_the_front = places.iter().enumerate().map(|(i, &place)| {
+            let extent = extents.get(batch.saturating_add(i % depth)).map_or(0, |&extent| extent as i64);
+            if place < 0.0 { place as i64 + extent } else { place as i64 }
+        });
+        let name = format!("{}/places/{at}", node.name);
+        counted.push(TensorProto {
+            name: name.clone(),
+            data_type: 7,
+            dims: shape.iter().map(|&d| d as i64).collect(),
+            raw_data: from_the_front.flat_map(i64::to_le_bytes).collect(),
+            ..TensorProto::default()
+        });
+        node.input[1] = name;
+    }
+    graph.initializer.extend(counted);
 }
 
 /// Names of nodes are for people; some exporters give several nodes one name, which the importer refuses.

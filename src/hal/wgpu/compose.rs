@@ -14,7 +14,7 @@ use naga::{Function, Handle, Module, ScalarKind, Type, TypeInner};
 
 use super::chain;
 use super::link::{self, Functions};
-use super::unroll;
+use super::{specialize, unroll};
 use crate::hal::{Chain, Fragment, KernelSpec};
 
 /// The immediate data of a dispatch; the generated entry point declares the same four words.
@@ -40,13 +40,16 @@ pub fn compose(spec: &KernelSpec) -> Result<Module, String> {
     let mut module = Module::default();
     let mut linked = Functions::new();
     let mut known = link_files(&mut module, spec.functions, &mut linked)?;
+    let shared: Vec<Handle<Function>> = known.values().copied().collect();
     if let Some(chain) = &spec.chain {
         known.insert("chain".into(), link_chain(&mut module, &kernel, chain, &mut linked)?);
     }
-    let placed = link::append(&mut module, &kernel, &known)?;
-    let tile = format!("{}_tile", spec.name);
+    link::append(&mut module, &kernel, &known)?;
+    specialize::specialize(&mut module, &shared);
     unroll::unroll(&mut module)?;
-    let &handle = placed.get(&tile).ok_or(format!("{}.wgsl has no function {tile}", spec.name))?;
+    let tile = format!("{}_tile", spec.name);
+    let placed = module.functions.iter().find(|(_, function)| function.name.as_ref() == Some(&tile));
+    let (handle, _) = placed.ok_or(format!("{}.wgsl has no function {tile}", spec.name))?;
     let driver = parse("driver", &driver(&kernel, &tile, spec.lanes)?)?;
     link::append(&mut module, &driver, &HashMap::from([(tile, handle)]))?;
     naga::compact::compact(&mut module, naga::compact::KeepUnused::No);

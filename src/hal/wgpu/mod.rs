@@ -10,6 +10,7 @@ pub mod compose;
 mod installed;
 mod link;
 mod pipelines;
+mod specialize;
 mod staging;
 mod timestamps;
 mod unroll;

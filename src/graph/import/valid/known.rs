@@ -20,7 +20,7 @@ pub(in super::super) struct Known {
 
 impl Known {
     /// What a file says itself: inputs of fixed shape, initialisers, `Constant` nodes.
-    pub(super) fn declared(graph: &GraphProto) -> Known {
+    pub(in super::super) fn declared(graph: &GraphProto) -> Known {
         let mut known = Known::default();
         for input in &graph.input {
             if let Some(shape) = fixed(input) {
@@ -72,12 +72,12 @@ impl Known {
     }
 
     /// The shape of a value. Absent inputs have none.
-    pub(super) fn shape(&self, name: &str) -> Option<&[usize]> {
+    pub(in super::super) fn shape(&self, name: &str) -> Option<&[usize]> {
         self.shapes.get(name).map(Vec::as_slice)
     }
 
     /// The elements of a small constant; integers of up to 53 bits are exact.
-    pub(super) fn values(&self, name: &str) -> Option<&[f64]> {
+    pub(in super::super) fn values(&self, name: &str) -> Option<&[f64]> {
         self.values.get(name).map(Vec::as_slice)
     }
 
