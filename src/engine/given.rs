@@ -95,7 +95,7 @@ impl Known {
 }
 
 fn operation(at: u32, arena: crate::hal::BufferId, known: Known) -> Operation {
-    let kernel = KernelSpec { name: "given", source: "", consts: Vec::new(), lanes: 1, chain: None };
+    let kernel = KernelSpec { name: "given", source: "", functions: &[], consts: Vec::new(), lanes: 1, chain: None };
     let launch = Launch {
         kernel: Arc::new(kernel),
         params: Vec::new(),
