@@ -432,11 +432,21 @@ pub fn print(metrics: &RunMetrics, out: &mut dyn Write) -> io::Result<()> {
         "fairness",
         "Jain",
         "preemption p99 ms",
+        "J/request",
         "device busy",
     ]);
     let busy = t.utilization.map_or("-".into(), |u| format!("{:.0}%", u * 100.0));
-    let figures = [Some(t.throughput_rps), Some(t.goodput_rps), t.antt, t.stp, t.fairness, t.jain, t.preemption_ms.p99]
-        .map(number);
+    let figures = [
+        Some(t.throughput_rps),
+        Some(t.goodput_rps),
+        t.antt,
+        t.stp,
+        t.fairness,
+        t.jain,
+        t.preemption_ms.p99,
+        t.energy_j_per_request,
+    ]
+    .map(number);
     totals.row([t.completed.to_string()].into_iter().chain(figures).chain([busy]));
     totals.print(out)?;
     writeln!(out)

@@ -170,3 +170,21 @@ fn a_slow_server_does_not_slow_clients_of_an_open_loop() {
         assert!(slow["rejected"].as_u64() > Some(1000), "what its queue does not hold is turned away: {slow:#}");
     }
 }
+
+#[test]
+fn utilisation_counts_the_units_that_work() {
+    let dir = folder();
+    for (sms, part) in [(20, 0.25), (60, 0.75), (80, 1.0)] {
+        file(dir.path(), "part.csv", format!("{HEADER}\nk,1,0,{sms},2000000\n"));
+        let path = scenario(dir.path(), "sim:v100-sxm2", &tenant("t", "profile:part.csv", ""));
+        let totals = call(&["run", &path, "--json"]).expect(0).json()["totals"].clone();
+        let number = |name: &str| totals[name].as_f64().expect("a number");
+        let (used, rate) = (number("utilization"), number("throughput_rps"));
+        // Two milliseconds of so many of 80 SMs for every request.
+        let expected = rate * 2e-3 * part;
+        assert!((used / expected - 1.0).abs() < 0.03, "{sms} SMs: {used}, expected {expected}");
+        // 40 W idle and 300 W busy (profiles/v100-sxm2.toml).
+        let joule = (40.0 + 260.0 * used) / rate;
+        assert!((number("energy_j_per_request") / joule - 1.0).abs() < 0.01, "{totals:#}");
+    }
+}
