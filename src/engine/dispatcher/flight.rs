@@ -127,7 +127,7 @@ impl Dispatcher {
         let Some(current) = current.filter(|c| c.request.id == request) else { return };
         match uploads {
             Ok(uploads) => {
-                current.request.uploads = uploads;
+                current.request.uploads = Arc::new(uploads);
                 current.next = run.operators.end;
                 current.on_cpu = false;
             }

@@ -354,7 +354,7 @@ fn drive(
         let arrivals = arrivals.map_err(|source| RunError::Arrival { tenant: spec.name.clone(), source })?;
         sources.push(Source {
             tenant: ready.tenant.shared().clone(),
-            uploads: ready.tenant.shared().uploads(&ready.inputs)?,
+            uploads: Arc::new(ready.tenant.shared().uploads(&ready.inputs)?),
             expected: ready.alone.as_ref().map(|alone| alone.reads.clone()),
             meter: Meter::new(spec.slo),
             pace: match arrivals {

@@ -35,6 +35,12 @@ impl<T> Slab<T> {
         self.places.len() - self.free.len()
     }
 
+    /// Places, used or not.
+    #[cfg(test)]
+    pub(super) fn places(&self) -> usize {
+        self.places.len()
+    }
+
     pub(super) fn get(&self, at: u32) -> Option<&T> {
         self.places.get(at as usize)
     }
