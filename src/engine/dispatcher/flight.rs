@@ -1,5 +1,7 @@
 //! Submissions that the device has, and what becomes of their requests when they end, well or not.
 
+use std::sync::Arc;
+
 use super::Dispatcher;
 use super::draft::{Part, Submitted, Then};
 use crate::engine::InferError;
