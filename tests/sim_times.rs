@@ -133,7 +133,7 @@ fn partitions_take_turns_without_mps() {
     let parts = device.partition(&[turn(10), turn(5)]).unwrap();
     let (a, b) = (kernel(&mut device, 25.0, SMS), kernel(&mut device, 12.0, SMS));
     let lanes = [0, 1].map(|at| device.lane(&LaneSpec { priority: 0, partition: Some(parts[at]) }).unwrap());
-    let ids = [a, b].iter().zip(lanes).map(|(&k, l)| device.submit(l, stages(vec![slice(k, SMS)])).unwrap());
+    let ids = [a, b].into_iter().zip(lanes).map(|(k, l)| device.submit(l, stages(vec![slice(k, SMS)])).unwrap());
     let ids: Vec<_> = ids.collect();
     // The first: 0 to 10, 17 to 27, 34 to 39. The second: 11 to 16, 28 to 33, 40 to 42; a microsecond for every change.
     check(&times(&finish(&mut device, &ids), Nanos(0)), &[(0.0, 39.0), (11.0, 42.0)]);

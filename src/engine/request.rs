@@ -14,7 +14,8 @@ pub(super) struct Request {
     pub(super) id: RequestId,
     pub(super) arrival: Nanos,
     /// What must be on the device before the next operator: the inputs, later what CPU nodes computed.
-    pub(super) uploads: Uploads,
+    /// Shared with other requests of the same load generator.
+    pub(super) uploads: Arc<Uploads>,
     /// When its first operator was submitted.
     pub(super) started: Option<Nanos>,
     sink: Sink,
@@ -43,7 +44,7 @@ pub(super) struct Ended {
 }
 
 impl Request {
-    pub(super) fn new(arrival: Nanos, uploads: Uploads, sink: Sink, place: QueuePlace) -> Request {
+    pub(super) fn new(arrival: Nanos, uploads: Arc<Uploads>, sink: Sink, place: QueuePlace) -> Request {
         Request { id: RequestId(0), arrival, uploads, started: None, sink, _place: place }
     }
 

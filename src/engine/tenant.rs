@@ -223,7 +223,7 @@ impl Tenant {
         let place = shared.enter()?;
         let uploads = shared.uploads(&inputs)?;
         let (pending, completer) = pending::pair(shared);
-        let request = Request::new(clock.now(), uploads, Sink::Handle(completer), place);
+        let request = Request::new(clock.now(), Arc::new(uploads), Sink::Handle(completer), place);
         match commands.try_send(Command::Infer(shared.id, request)) {
             Ok(()) => Ok(pending),
             Err(TrySendError::Full(_)) => Err(shared.queue_full()),

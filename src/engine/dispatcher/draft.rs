@@ -56,7 +56,7 @@ impl Draft {
         let Some(current) = tenant.current.as_mut().filter(|c| !c.on_cpu) else { return 0 };
         let request = current.request.id;
         current.request.started.get_or_insert(now);
-        self.submission.uploads.append(&mut current.request.uploads);
+        self.submission.uploads.append(&mut Arc::unwrap_or_clone(std::mem::take(&mut current.request.uploads)));
         for added in 0..operators {
             match tenant.plan.steps.get(current.next as usize) {
                 None | Some(Step::WithinHost) => {

@@ -1,5 +1,7 @@
 //! Submissions that the device has, and what becomes of their requests when they end, well or not.
 
+use std::sync::Arc;
+
 use super::Dispatcher;
 use super::draft::{Part, Submitted, Then};
 use crate::engine::InferError;
@@ -134,7 +136,7 @@ impl Dispatcher {
         let Some(current) = current.filter(|c| c.request.id == request) else { return };
         match uploads {
             Ok(uploads) => {
-                current.request.uploads = uploads;
+                current.request.uploads = Arc::new(uploads);
                 current.next = run.operators.end;
                 current.on_cpu = false;
             }

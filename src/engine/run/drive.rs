@@ -30,7 +30,7 @@ pub(in crate::engine) struct Drive {
 pub(in crate::engine) struct Source {
     pub(in crate::engine) tenant: Arc<TenantShared>,
     /// The inputs of every request.
-    pub(in crate::engine) uploads: Uploads,
+    pub(in crate::engine) uploads: Arc<Uploads>,
     /// The outputs of every request, as the device holds them; not known of a tenant that failed alone.
     pub(in crate::engine) expected: Option<Arc<Vec<Vec<u8>>>>,
     pub(in crate::engine) meter: Meter,

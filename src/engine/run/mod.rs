@@ -403,7 +403,7 @@ fn drive(
         })?;
         sources.push(Source {
             tenant: ready.tenant.shared().clone(),
-            uploads: ready.tenant.shared().uploads(&ready.inputs)?,
+            uploads: Arc::new(ready.tenant.shared().uploads(&ready.inputs)?),
             expected: ready.alone.as_ref().filter(|a| a.outputs.is_some()).map(|a| a.reads.clone()),
             meter: Meter::new(spec.slo),
             pace: match arrivals {

@@ -77,7 +77,10 @@ fn wishes(pool: &mut Pool, at: usize, shared: &mut Shared) {
         alone(pool, only, shared);
     } else {
         share_sm(pool, at, false, shared);
-        share_sm(pool, at, true, shared);
+        // Nobody is held up: the second round would find the same.
+        if pool.cohorts[at].trains.iter().any(|&t| shared.trains[t].is_held_up()) {
+            share_sm(pool, at, true, shared);
+        }
     }
     for &t in &pool.cohorts[at].trains {
         let train = &mut shared.trains[t];
@@ -133,7 +136,7 @@ fn share_sm(pool: &Pool, at: usize, after_memory: bool, shared: &mut Shared) {
             asks.push(Ask::new(0.0, 0.0));
             continue;
         };
-        if after_memory && train.bytes > 0.0 && train.grant < train.bytes / train.sm_wave_ps {
+        if after_memory && train.is_held_up() {
             cap = cap.min(train.grant / train.bytes * f64::from(train.slots) * sm_ps);
         }
         asks.push(Ask::new(warps, cap));

@@ -40,6 +40,12 @@ impl<T> Slab<T> {
         self.places.iter()
     }
 
+    /// Places, used or not.
+    #[cfg(test)]
+    pub(super) fn places(&self) -> usize {
+        self.places.len()
+    }
+
     pub(super) fn get(&self, at: u32) -> Option<&T> {
         self.places.get(at as usize)
     }

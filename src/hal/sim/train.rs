@@ -70,6 +70,11 @@ impl Train {
         done
     }
 
+    /// Its bytes come later than its SM would be done.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.bytes > 0.0 && self.grant < self.bytes / self.sm_wave_ps
+    }
+
     /// When it ends at the present rate; `None` while it stands still.
     pub(super) fn end(&self) -> Option<Ps> {
         let ps = self.left * self.wave_ps;

@@ -1,7 +1,9 @@
 //! What the simulated GPU must do, by small hand-worked cases and by properties of random ones.
 
 mod blocks;
+mod bounded;
 mod properties;
+mod scripts;
 mod sharing;
 mod streams;
 
