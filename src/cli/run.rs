@@ -13,6 +13,7 @@ use super::error::CliError;
 use super::report::{Report, progress, to_json};
 use super::seeds::{self, Seeds};
 use super::table::{Table, number};
+use super::twin::{self, TwinError};
 use crate::engine::LoadStage;
 use crate::engine::run::{RunOptions, RunReport, RunStage, scenario};
 use crate::engine::scenario::{Length, PolicySpec, Scenario};
@@ -83,16 +84,6 @@ pub enum Ran {
     },
 }
 
-/// A tenant's mean latency on a device and on its simulated twin.
-#[derive(Debug, Serialize)]
-pub struct TwinError {
-    tenant: String,
-    measured_mean_ms: Option<f64>,
-    simulated_mean_ms: Option<f64>,
-    /// `(simulated − measured) / measured`.
-    error: Option<f64>,
-}
-
 /// How far the first output of a tenant on one device is from that on the first device.
 #[derive(Debug, Serialize)]
 pub struct Difference {
@@ -125,6 +116,13 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
     if args.seeds > 1 && (args.files.trace.is_some() || args.files.svg.is_some()) {
         return Err(CliError::Input("--trace and --svg show one run; choose one seed".into()));
     }
+    let twin = match &args.twin {
+        Some(_) if device.is_all() => {
+            return Err(CliError::Input("--twin compares one device with its twin; choose one instead of all".into()));
+        }
+        Some(twin) => Some((twin, twin::check(twin, &device.device)?)),
+        None => None,
+    };
     let policy = args.policy.as_ref().filter(|name| **name != scenario.policy.name);
     let options = RunOptions {
         policy: policy.map(|name| PolicySpec { name: name.clone(), options: toml::Table::new() }),
@@ -133,10 +131,10 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
     let first = args.seed.unwrap_or(scenario.seed);
     let mut metrics: Vec<Vec<RunMetrics>> = Vec::new();
     let mut first_outputs: Vec<Vec<Option<HostTensor>>> = Vec::new();
-    let twin = args.twin.iter().map(|twin| format!("sim:{twin}"));
-    for spec in device.each().into_iter().chain(twin) {
+    let each_seed = || (0..u64::from(args.seeds)).map(|k| first.wrapping_add(k));
+    for spec in device.each() {
         let mut seeds = Vec::new();
-        for seed in (0..u64::from(args.seeds)).map(|k| first.wrapping_add(k)) {
+        for seed in each_seed() {
             let options = RunOptions { device: Some(spec.clone()), seed: Some(seed), ..options.clone() };
             let (metrics, outputs) = run_traced(&scenario, options, &args.files)?;
             if seeds.is_empty() {
@@ -146,30 +144,22 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
         }
         metrics.push(seeds);
     }
-    // A twin computes no outputs.
-    let computed = first_outputs.len() - usize::from(args.twin.is_some());
-    let differences = differences(&metrics, &first_outputs[..computed]);
-    let twins = if args.twin.is_some() { twin_errors(&metrics) } else { Vec::new() };
+    let differences = differences(&metrics, &first_outputs);
+    let mut twins = Vec::new();
+    if let Some((twin, profile)) = twin {
+        // It computes no outputs, and the files show the device.
+        let (mut seeds, mut recordings) = (Vec::new(), Vec::new());
+        for seed in each_seed() {
+            let options = RunOptions { device: Some(format!("sim:{twin}")), seed: Some(seed), ..options.clone() };
+            let report = self::scenario(&scenario, &options, &mut |_| {})?;
+            seeds.push(report.metrics);
+            recordings = report.recordings;
+        }
+        twins = twin::errors(&metrics[0], &seeds, &recordings, &profile);
+        metrics.push(seeds);
+    }
     let all = device.is_all() || args.twin.is_some();
     Ok(Ran::Devices { all, metrics, twins, differences, files: args.files.clone() })
-}
-
-/// Compares the last device, the twin, with the first.
-fn twin_errors(metrics: &[Vec<RunMetrics>]) -> Vec<TwinError> {
-    let (Some(first), Some(last)) = (metrics.first().and_then(|m| m.first()), metrics.last().and_then(|m| m.first()))
-    else {
-        return Vec::new();
-    };
-    let error = |(of, twin): (&TenantMetrics, &TenantMetrics)| {
-        let (measured, simulated) = (of.latency_ms.mean, twin.latency_ms.mean);
-        TwinError {
-            tenant: of.name.clone(),
-            measured_mean_ms: measured,
-            simulated_mean_ms: simulated,
-            error: measured.zip(simulated).map(|(m, s)| (s - m) / m),
-        }
-    };
-    first.tenants.iter().zip(&last.tenants).map(error).collect()
 }
 
 /// Compares every device's outputs with those of the first one.
@@ -341,7 +331,7 @@ impl Report for Ran {
                 if let [_, _, ..] = metrics.as_slice() {
                     print_devices(metrics, out)?;
                     print_differences(differences, out)?;
-                    print_twins(twins, out)?;
+                    twin::print(twins, out)?;
                 }
                 if let Some(path) = &files.trace {
                     writeln!(out, "trace: {} (open it at ui.perfetto.dev)", path.display())?;
@@ -441,20 +431,6 @@ fn print_devices(all: &[Vec<RunMetrics>], out: &mut dyn Write) -> io::Result<()>
         let t = &metrics.totals;
         let figures = [Some(t.throughput_rps), Some(t.goodput_rps), t.antt, t.stp, t.fairness].map(number);
         table.row([metrics.device.name.clone(), t.completed.to_string()].into_iter().chain(figures));
-    }
-    table.print(out)?;
-    writeln!(out)
-}
-
-/// How far the twin is from what it was made after.
-fn print_twins(twins: &[TwinError], out: &mut dyn Write) -> io::Result<()> {
-    if twins.is_empty() {
-        return Ok(());
-    }
-    let mut table = Table::new(&["tenant", "measured mean ms", "simulated mean ms", "error"]);
-    for t in twins {
-        let error = t.error.map_or("-".into(), |e| format!("{:+.1}%", e * 100.0));
-        table.row([t.tenant.clone(), number(t.measured_mean_ms), number(t.simulated_mean_ms), error]);
     }
     table.print(out)?;
     writeln!(out)

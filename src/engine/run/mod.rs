@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::command::Command;
 use super::scenario::{Length, PolicySpec, Scenario};
 use super::{Engine, EngineGone, InferError, LoadError, LoadStage, Pending, PolicyFault, StartError, Tenant};
-use crate::hal::Counters;
+use crate::hal::{Counters, Recording};
 use crate::service::arrival::ArrivalError;
 use crate::tensor::{HostTensor, Nanos, TensorError};
 use crate::timeline::metrics::{Meter, Observed, Occupied, RunMetrics, TenantFacts, Totals};
@@ -120,6 +120,8 @@ pub struct RunReport {
     pub first_outputs: Vec<Option<HostTensor>>,
     /// The first decision of the policy that was refused.
     pub policy_fault: Option<PolicyFault>,
+    /// What each tenant's model became on the device.
+    pub recordings: Vec<Arc<Recording>>,
 }
 
 /// Why a scenario does not run.
@@ -296,6 +298,7 @@ pub fn scenario_on(
         counters: [before, after.counters],
         policy_fault: after.faults.first,
         first_outputs,
+        recordings: ready.iter().map(|r| r.tenant.shared().recording.clone()).collect(),
     })
 }
 
