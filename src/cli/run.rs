@@ -17,6 +17,7 @@ use super::twin::{self, TwinError};
 use crate::engine::LoadStage;
 use crate::engine::run::{RunOptions, RunReport, RunStage, scenario};
 use crate::engine::scenario::{Length, PolicySpec, Scenario};
+use crate::hal::sim::Profile;
 use crate::service::policy::POLICIES;
 use crate::tensor::{HostTensor, Nanos};
 use crate::timeline::metrics::{RunMetrics, TenantMetrics};
@@ -120,7 +121,7 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
         Some(_) if device.is_all() => {
             return Err(CliError::Input("--twin compares one device with its twin; choose one instead of all".into()));
         }
-        Some(twin) => Some((twin, twin::check(twin, &device.device)?)),
+        Some(twin) => Some(twin::check(twin, &device.device)?),
         None => None,
     };
     let policy = args.policy.as_ref().filter(|name| **name != scenario.policy.name);
@@ -146,17 +147,25 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
     }
     let differences = differences(&metrics, &first_outputs);
     let mut twins = Vec::new();
-    if let Some((twin, profile)) = twin {
+    if let Some(profile) = twin {
         // It computes no outputs, and the files show the device.
-        let (mut seeds, mut recordings) = (Vec::new(), Vec::new());
-        for seed in each_seed() {
-            let options = RunOptions { device: Some(format!("sim:{twin}")), seed: Some(seed), ..options.clone() };
-            let report = self::scenario(&scenario, &options, &mut |_| {})?;
-            seeds.push(report.metrics);
-            recordings = report.recordings;
-        }
-        twins = twin::errors(&metrics[0], &seeds, &recordings, &profile);
-        metrics.push(seeds);
+        let simulate = |profile: &Profile| -> Result<_, CliError> {
+            let (mut seeds, mut recordings) = (Vec::new(), Vec::new());
+            for seed in each_seed() {
+                let options = RunOptions { seed: Some(seed), ..options.clone() };
+                let report = twin::run(&scenario, &options, profile)?;
+                seeds.push(report.metrics);
+                recordings = report.recordings;
+            }
+            Ok((seeds, recordings))
+        };
+        let (as_calibrated, recordings) = simulate(&profile)?;
+        let measured = &metrics[0];
+        let scaled = twin::at_this_speed(&profile, measured, &as_calibrated, &recordings);
+        let (simulated, _) = simulate(&scaled)?;
+        let runs = twin::Runs { measured, as_calibrated: &as_calibrated, simulated: &simulated };
+        twins = twin::errors(&runs, &recordings, &profile);
+        metrics.push(simulated);
     }
     let all = device.is_all() || args.twin.is_some();
     Ok(Ran::Devices { all, metrics, twins, differences, files: args.files.clone() })
