@@ -246,7 +246,7 @@ fn a_recorded_a_fitted_and_a_measured_time_are_taken_as_they_are() {
     let key = kernel_key(&load(&mut device, "matmul_1024", 1).0.operations[0], 0);
     assert!(key.contains("1024"), "{key}");
     let mut twin = v100();
-    twin.kernels.push(cotenant::hal::sim::MeasuredKernel { key, ns: 77_777.0 });
+    twin.kernels.push(cotenant::hal::sim::MeasuredKernel { key, ns: 77_777.0, ..Default::default() });
     let (ns, source) = spans(twin, None, 0);
     assert!((ns - 77_777.0).abs() <= 2.0 && source == Source::Measured, "{ns} {source:?}");
 }

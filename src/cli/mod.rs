@@ -10,6 +10,7 @@ mod case;
 mod check;
 mod compare;
 mod conformance;
+mod date;
 mod demo;
 mod device;
 mod devices;
@@ -22,6 +23,7 @@ mod repro;
 mod run;
 mod seeds;
 mod table;
+mod twin;
 
 use std::io::{self, IsTerminal, Write};
 use std::panic::{self, AssertUnwindSafe};

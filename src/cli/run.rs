@@ -13,10 +13,11 @@ use super::error::CliError;
 use super::report::{Report, progress, to_json};
 use super::seeds::{self, Seeds};
 use super::table::{Table, number};
+use super::twin::{self, TwinError};
 use crate::engine::run::{RunOptions, RunReport, RunStage, scenario};
 use crate::engine::scenario::{Length, PolicySpec, Scenario};
 use crate::engine::{LoadStage, device};
-use crate::hal::sim::SimOptions;
+use crate::hal::sim::{Profile, SimOptions};
 use crate::service::policy::POLICIES;
 use crate::tensor::{HostTensor, Nanos};
 use crate::timeline::metrics::{RunMetrics, TenantMetrics};
@@ -84,16 +85,6 @@ pub enum Ran {
     },
 }
 
-/// A tenant's mean latency on a device and on its simulated twin.
-#[derive(Debug, Serialize)]
-pub struct TwinError {
-    tenant: String,
-    measured_mean_ms: Option<f64>,
-    simulated_mean_ms: Option<f64>,
-    /// `(simulated − measured) / measured`.
-    error: Option<f64>,
-}
-
 /// How far the first output of a tenant on one device is from that on the first device.
 #[derive(Debug, Serialize)]
 pub struct Difference {
@@ -132,6 +123,13 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
     if args.seeds > 1 && (args.files.trace.is_some() || args.files.svg.is_some()) {
         return Err(CliError::Input("--trace and --svg show one run; choose one seed".into()));
     }
+    let twin = match &args.twin {
+        Some(_) if device.is_all() => {
+            return Err(CliError::Input("--twin compares one device with its twin; choose one instead of all".into()));
+        }
+        Some(twin) => Some(twin::check(twin, &device.device)?),
+        None => None,
+    };
     let policy = args.policy.as_ref().filter(|name| **name != scenario.policy.name);
     let options = RunOptions {
         policy: policy.map(|name| PolicySpec { name: name.clone(), options: toml::Table::new() }),
@@ -144,10 +142,10 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
     // The scenario's own device keeps its place in the file for messages.
     let own = args.device.is_none() && !device.is_all();
     let devices = if own { vec![None] } else { device.each().into_iter().map(Some).collect() };
-    let twin = args.twin.iter().map(|twin| Some(format!("sim:{twin}")));
-    for spec in devices.into_iter().chain(twin) {
+    let each_seed = || (0..u64::from(args.seeds)).map(|k| first.wrapping_add(k));
+    for spec in devices {
         let mut seeds = Vec::new();
-        for seed in (0..u64::from(args.seeds)).map(|k| first.wrapping_add(k)) {
+        for seed in each_seed() {
             let options = RunOptions { device: spec.clone(), seed: Some(seed), ..options.clone() };
             let (metrics, outputs) = run_traced(&scenario, options, &args.files)?;
             if seeds.is_empty() {
@@ -157,30 +155,30 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
         }
         metrics.push(seeds);
     }
-    // A twin computes no outputs.
-    let computed = first_outputs.len() - usize::from(args.twin.is_some());
-    let differences = differences(&metrics, &first_outputs[..computed]);
-    let twins = if args.twin.is_some() { twin_errors(&metrics) } else { Vec::new() };
+    let differences = differences(&metrics, &first_outputs);
+    let mut twins = Vec::new();
+    if let Some(profile) = twin {
+        // It computes no outputs, and the files show the device.
+        let simulate = |profile: &Profile| -> Result<_, CliError> {
+            let (mut seeds, mut recordings) = (Vec::new(), Vec::new());
+            for seed in each_seed() {
+                let options = RunOptions { seed: Some(seed), ..options.clone() };
+                let report = twin::run(&scenario, &options, profile)?;
+                seeds.push(report.metrics);
+                recordings = report.recordings;
+            }
+            Ok((seeds, recordings))
+        };
+        let (as_calibrated, recordings) = simulate(&profile)?;
+        let measured = &metrics[0];
+        let scaled = twin::at_this_speed(&profile, measured, &as_calibrated, &recordings);
+        let (simulated, _) = simulate(&scaled)?;
+        let runs = twin::Runs { measured, as_calibrated: &as_calibrated, simulated: &simulated };
+        twins = twin::errors(&runs, &recordings, &profile);
+        metrics.push(simulated);
+    }
     let all = device.is_all() || args.twin.is_some();
     Ok(Ran::Devices { all, metrics, twins, differences, files: args.files.clone() })
-}
-
-/// Compares the last device, the twin, with the first.
-fn twin_errors(metrics: &[Vec<RunMetrics>]) -> Vec<TwinError> {
-    let (Some(first), Some(last)) = (metrics.first().and_then(|m| m.first()), metrics.last().and_then(|m| m.first()))
-    else {
-        return Vec::new();
-    };
-    let error = |(of, twin): (&TenantMetrics, &TenantMetrics)| {
-        let (measured, simulated) = (of.latency_ms.mean, twin.latency_ms.mean);
-        TwinError {
-            tenant: of.name.clone(),
-            measured_mean_ms: measured,
-            simulated_mean_ms: simulated,
-            error: measured.zip(simulated).map(|(m, s)| (s - m) / m),
-        }
-    };
-    first.tenants.iter().zip(&last.tenants).map(error).collect()
 }
 
 /// Compares every device's outputs with those of the first one.
@@ -352,7 +350,7 @@ impl Report for Ran {
                 if let [_, _, ..] = metrics.as_slice() {
                     print_devices(metrics, out)?;
                     print_differences(differences, out)?;
-                    print_twins(twins, out)?;
+                    twin::print(twins, out)?;
                 }
                 if let Some(path) = &files.trace {
                     writeln!(out, "trace: {} (open it at ui.perfetto.dev)", path.display())?;
@@ -467,20 +465,6 @@ fn print_devices(all: &[Vec<RunMetrics>], out: &mut dyn Write) -> io::Result<()>
         let t = &metrics.totals;
         let figures = [Some(t.throughput_rps), Some(t.goodput_rps), t.antt, t.stp, t.fairness].map(number);
         table.row([metrics.device.name.clone(), t.completed.to_string()].into_iter().chain(figures));
-    }
-    table.print(out)?;
-    writeln!(out)
-}
-
-/// How far the twin is from what it was made after.
-fn print_twins(twins: &[TwinError], out: &mut dyn Write) -> io::Result<()> {
-    if twins.is_empty() {
-        return Ok(());
-    }
-    let mut table = Table::new(&["tenant", "measured mean ms", "simulated mean ms", "error"]);
-    for t in twins {
-        let error = t.error.map_or("-".into(), |e| format!("{:+.1}%", e * 100.0));
-        table.row([t.tenant.clone(), number(t.measured_mean_ms), number(t.simulated_mean_ms), error]);
     }
     table.print(out)?;
     writeln!(out)

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bad_input;
+mod calibrate;
 #[path = "../common/mod.rs"]
 mod common;
 mod conformance;

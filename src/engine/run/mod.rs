@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::command::Command;
 use super::scenario::{Length, Place, PolicySpec, Scenario};
 use super::{Engine, EngineGone, InferError, LoadError, LoadStage, Pending, PolicyFault, StartError, Tenant};
-use crate::hal::{CostSource, Counters};
+use crate::hal::{CostSource, Counters, Recording};
 use crate::predict::profile::ProfileError;
 use crate::service::arrival::ArrivalError;
 use crate::tensor::{HostTensor, Nanos, TensorError};
@@ -125,6 +125,8 @@ pub struct RunReport {
     pub first_outputs: Vec<Option<HostTensor>>,
     /// The first decision of the policy that was refused.
     pub policy_fault: Option<PolicyFault>,
+    /// What each tenant's model became on the device.
+    pub recordings: Vec<Arc<Recording>>,
 }
 
 /// Why a scenario does not run.
@@ -341,6 +343,7 @@ pub fn scenario_on(
         counters: [before, after.counters],
         policy_fault: after.faults.first,
         first_outputs,
+        recordings: ready.iter().map(|r| r.tenant.shared().recording.clone()).collect(),
     })
 }
 

@@ -46,7 +46,7 @@ pub(super) fn caps(profile: &Profile, numerics: bool) -> DeviceCaps {
         timestamps: true,
         f16: limits.f16,
         int64: limits.int64,
-        power: Some(Power { idle_w: profile.power.idle_w, max_w: profile.power.busy_w }),
+        power: profile.power.as_ref().map(|p| Power { idle_w: p.idle_w, max_w: p.busy_w }),
         limits: Limits {
             binding_bytes_max: limits.binding_bytes_max,
             storage_buffers_max: limits.storage_buffers_max,

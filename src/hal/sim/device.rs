@@ -8,7 +8,7 @@
 //! that they are there in the order of virtual time. Without it buffers hold no words and reads bring zeros. Loading
 //! ([`Device::write`], [`Device::install`]) takes no virtual time, but waits for work that uses the same memory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::caps::caps;
@@ -55,9 +55,21 @@ pub struct SimDevice {
     lanes_from: usize,
     open: Slab<Open>,
     ended: Vec<Done>,
+    /// What ended and the host will know of, in the order in which it will.
+    unnoticed: VecDeque<Completion>,
     completed: Vec<Completion>,
+    handover: Handover,
     counters: Counters,
     installed: u32,
+}
+
+/// The times of handing over submissions and of learning that they ended.
+#[derive(Clone, Copy)]
+struct Handover {
+    submit_us: f64,
+    encode_us: f64,
+    begin_ns: f64,
+    notice: Nanos,
 }
 
 /// A recording with its launches' costs.
@@ -94,7 +106,7 @@ impl Open {
         let copies = self.submission.uploads.iter().map(|(region, _)| region).chain(&self.submission.reads);
         let binds = |part: &Part| match part {
             Part::Slice { installed, .. } => installed.recording.buffers().any(|b| b == buffer),
-            Part::Upload(_) | Part::Read(_) => false,
+            Part::Begin | Part::Upload(_) | Part::Read(_) => false,
         };
         copies.into_iter().any(|region| region.buffer == buffer) || self.parts.iter().any(binds)
     }
@@ -102,8 +114,14 @@ impl Open {
 
 /// A command that ends.
 enum Part {
+    /// What the device does before the first one.
+    Begin,
     Upload(usize),
-    Slice { stage: u32, slice: u32, installed: Arc<Installed> },
+    Slice {
+        stage: u32,
+        slice: u32,
+        installed: Arc<Installed>,
+    },
     Read(usize),
 }
 
@@ -111,7 +129,14 @@ impl SimDevice {
     /// A device with this profile, whose time `clock` shows.
     pub fn open(profile: Profile, clock: VirtualClock, options: SimOptions) -> SimDevice {
         let profile = Arc::new(profile);
-        let bytes = (profile.memory.gib * f64::from(1 << 30)) as u64;
+        let bytes = profile.memory_bytes();
+        let launch = &profile.launch;
+        let handover = Handover {
+            submit_us: launch.submit_us,
+            encode_us: launch.encode_us,
+            begin_ns: launch.begin_us * 1e3,
+            notice: Nanos((launch.notice_us * 1e3) as u64),
+        };
         let mut gpu = Gpu::new(profile.clone());
         gpu.advance_to(clock.now());
         let host = gpu.host();
@@ -128,7 +153,9 @@ impl SimDevice {
             lanes_from: 0,
             open: Slab::new(),
             ended: Vec::new(),
+            unnoticed: VecDeque::new(),
             completed: Vec::new(),
+            handover,
             counters: Counters::default(),
             installed: 0,
         }
@@ -172,7 +199,7 @@ impl SimDevice {
     fn check(&self, submission: &Submission) -> Result<(), HalError> {
         let installed = |id: RecordingId| self.recordings.get(&id).map(|r| &*r.recording);
         plan::check(submission, installed, |region| self.memory.check(region))?;
-        let parts = submission.uploads.len() + submission.reads.len();
+        let parts = 1 + submission.uploads.len() + submission.reads.len();
         let slices: usize = submission.stages.iter().map(|s| s.slices.len()).sum();
         // A slice of a stage of several takes up to three commands more, for events.
         if self.open.len() >= SUBMISSIONS_MAX || self.gpu.waiting() + parts + 4 * slices > super::COMMANDS_MAX {
@@ -188,8 +215,16 @@ impl SimDevice {
             (lane.stream, lane.before)
         };
         let sms = self.gpu.profile().compute.sms;
+        let slices: usize = submission.stages.iter().map(|s| s.slices.len()).sum();
+        let host_us = self.handover.submit_us + self.handover.encode_us * slices as f64;
+        self.gpu.occupy(self.host, Nanos((host_us * 1e3) as u64));
         let mut parts = Vec::new();
         let tag = |parts: &Vec<Part>| u64::from(open) << 32 | parts.len() as u64;
+        if self.handover.begin_ns > 0.0 {
+            let begin = Command::Kernel(KernelCost::fixed(self.handover.begin_ns));
+            self.gpu.submit(self.host, stream, begin, tag(&parts)).map_err(refused)?;
+            parts.push(Part::Begin);
+        }
         for (at, (region, _)) in submission.uploads.iter().enumerate() {
             let copy = Command::Copy { bytes: region.bytes, direction: Direction::ToDevice, pinned: true };
             self.gpu.submit(self.host, stream, copy, tag(&parts)).map_err(refused)?;
@@ -236,12 +271,17 @@ impl SimDevice {
             self.part_ended(&done);
         }
         self.ended = ended;
+        let now = self.clock.now();
+        while let Some(completion) = self.unnoticed.pop_front_if(|c| c.finished <= now) {
+            self.completed.push(completion);
+        }
     }
 
     fn part_ended(&mut self, done: &Done) {
         let (place, number) = ((done.tag >> 32) as u32, (done.tag & u64::from(u32::MAX)) as usize);
         let open = &mut self.open[place];
         match &open.parts[number] {
+            Part::Begin => {}
             Part::Upload(at) => {
                 let (region, bytes) = &open.submission.uploads[*at];
                 self.memory.write(*region, bytes);
@@ -273,9 +313,9 @@ impl SimDevice {
         open.spans.sort_by_key(|s| (s.stage, s.slice));
         open.parts = Vec::new();
         open.submission = Submission::default();
-        self.completed.push(Completion {
+        self.unnoticed.push_back(Completion {
             submission: open.id,
-            finished,
+            finished: finished + self.handover.notice,
             spans: std::mem::take(&mut open.spans),
             reads: std::mem::take(&mut open.reads),
             failed: std::mem::take(&mut open.failed),
@@ -298,6 +338,12 @@ impl SimDevice {
         self.gpu.advance_to(to);
         self.clock.advance_to(to);
         self.collect();
+    }
+
+    /// When something happens next.
+    fn next_event(&mut self) -> Option<Nanos> {
+        let noticed = self.unnoticed.front().map(|c| c.finished);
+        self.gpu.next_event().into_iter().chain(noticed).min()
     }
 
     /// Lets everything end that was submitted.
@@ -531,7 +577,7 @@ impl Device for SimDevice {
             let ns = u64::try_from(most.as_nanos()).ok();
             let deadline = ns.and_then(|ns| self.clock.now().0.checked_add(ns)).map(Nanos);
             while self.completed.is_empty() {
-                let next = self.gpu.next_event().filter(|at| deadline.is_none_or(|deadline| *at <= deadline));
+                let next = self.next_event().filter(|at| deadline.is_none_or(|deadline| *at <= deadline));
                 // Without anything to happen, an endless wait ends where it began.
                 let Some(to) = next.or(deadline) else { break };
                 self.go_to(to);

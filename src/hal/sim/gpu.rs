@@ -143,6 +143,12 @@ impl Gpu {
         EventId((self.events.len() - 1) as u32)
     }
 
+    /// Keeps a host thread busy with something else for `time`; what it enqueues next comes after that.
+    pub fn occupy(&mut self, host: HostId, time: Nanos) {
+        let free = &mut self.hosts[host.0 as usize];
+        *free = (*free).max(self.now) + ps(time);
+    }
+
     /// Enqueues a command from a host thread at the present time; `tag` comes back with its end. Recording and waiting are
     /// not reported.
     ///

@@ -8,7 +8,8 @@
 use super::cost::{Blocks, KernelCost, Roofline, Source, Unit, Work};
 use super::occupancy::BlockNeed;
 use super::profile::Profile;
-use crate::hal::{KernelSpec, Operation};
+use crate::hal::{KernelSpec, Operation, TensorRef};
+use crate::tensor::show_shape;
 
 /// Registers of a thread besides those that hold sums: addresses, counters, operands.
 const REGISTERS_BASE: u32 = 32;
@@ -16,11 +17,17 @@ const REGISTERS_BASE: u32 = 32;
 /// Registers of a thread at most.
 const REGISTERS_MAX: u32 = 255;
 
-/// Names a launch in a profile's table of measured times: what the operation is, its shape, and which of its launches.
+/// Names a launch in a profile's table of measured times: what the operation is, the shapes that it reads and writes, which
+/// of its launches it is, the kernel's configuration, and its tiles with the loop iterations of one.
 pub fn kernel_key(operation: &Operation, launch: usize) -> String {
-    let output = operation.outputs.first().map(|t| crate::tensor::show_shape(&t.view.shape)).unwrap_or_default();
+    let shapes = |tensors: &[TensorRef]| {
+        let all: Vec<String> = tensors.iter().map(|t| show_shape(&t.view.shape)).collect();
+        all.join(",")
+    };
     let at = &operation.launches[launch];
-    format!("{} -> {output} #{launch} {} {}", operation.kind, at.kernel.label(), at.tiles)
+    let (from, to) = (shapes(&operation.inputs), shapes(&operation.outputs));
+    let (kernel, tiles, iterations) = (at.kernel.label(), at.tiles, at.tile_iterations);
+    format!("{} {from} -> {to} #{launch} {kernel} {tiles}x{iterations}", operation.kind)
 }
 
 /// The cost of all tiles of a launch; `measured_ns` is its time on the device that the profile describes, if that is known.

@@ -53,8 +53,8 @@ pub use install::{kernel_key, launch_cost};
 pub use occupancy::{BlockNeed, SmLimits};
 pub use partition::{ContextId, ContextSpec, InstanceId, MigPlacement, Mode, SmBound};
 pub use profile::{
-    Compute, Copies, DeviceLimits, Kind, Launches, MeasuredKernel, Memory, MigProfile, PROFILES, Power, Profile,
-    ProfileError, SharingCosts,
+    CALIBRATION_FORMAT, Calibration, Compute, Copies, DeviceLimits, Kind, Launches, MeasuredKernel, Memory, MigProfile,
+    PROFILES, Power, Profile, ProfileError, SharingCosts,
 };
 pub use sm_set::{SMS_MAX, SmSet};
 pub use streams::{Command, CommandId, Done, EventId, HostId, SimError, StreamId};

@@ -53,10 +53,12 @@ pub struct Profile {
     pub mig: Vec<MigProfile>,
     /// What operators without a kernel take on its host.
     pub cpu: HostCpu,
-    /// What it draws.
-    pub power: Power,
+    /// What it draws; without, energy is not known.
+    pub power: Option<Power>,
     /// What kernels may use of it.
     pub device: DeviceLimits,
+    /// On what and how it was measured, where `calibrate` wrote it; profiles made by hand name a source at every number.
+    pub calibration: Option<Calibration>,
     /// Times of kernels measured on the device; they are preferred to what the other numbers would give.
     #[serde(default, rename = "kernel")]
     pub kernels: Vec<MeasuredKernel>,
@@ -68,8 +70,8 @@ pub struct Profile {
 pub struct Compute {
     /// SMs, compute units, subarrays or cores.
     pub sms: u32,
-    /// Boost clock in MHz.
-    pub clock_mhz: f64,
+    /// Boost clock in MHz, for people; no time follows from it.
+    pub clock_mhz: Option<f64>,
     /// Peak in single precision, TFLOP/s.
     pub fp32_tflops: f64,
     /// Peak of the matrix units with TF32 inputs, TFLOP/s.
@@ -86,16 +88,16 @@ pub struct Compute {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Memory {
-    /// Capacity in GiB.
-    pub gib: f64,
+    /// Capacity in GiB; without, allocations have no bound but their tenants'.
+    pub gib: Option<f64>,
     /// Peak bandwidth of DRAM in GB/s.
     pub gbs: f64,
     /// The part of the peak that streaming kernels reach.
     pub achievable: f64,
     /// What one SM can draw at most, in GB/s.
     pub sm_gbs: f64,
-    /// L2 in MiB.
-    pub l2_mib: f64,
+    /// L2 in MiB; without, what a kernel loads again takes no time beyond what [`Compute::achievable`] says.
+    pub l2_mib: Option<f64>,
 }
 
 /// Times of launches.
@@ -104,6 +106,18 @@ pub struct Memory {
 pub struct Launches {
     /// Host time of a kernel launch in µs; launches of one host thread follow each other.
     pub host_us: f64,
+    /// Host time of a submission as a whole in µs, where work is handed over in command buffers: none of it begins before.
+    #[serde(default)]
+    pub submit_us: f64,
+    /// Host time in µs of each slice of such a submission, beside [`Launches::submit_us`].
+    #[serde(default)]
+    pub encode_us: f64,
+    /// Device time in µs at the beginning of such a submission, before its first command.
+    #[serde(default)]
+    pub begin_us: f64,
+    /// Time in µs from the end of a submission until the host knows; the device goes on meanwhile.
+    #[serde(default)]
+    pub notice_us: f64,
     /// Time between a kernel's end and the beginning of the next one in its stream, in µs.
     pub gap_us: f64,
     /// Host time of a graph launch in µs.
@@ -226,13 +240,43 @@ pub struct DeviceLimits {
 }
 
 /// A kernel's measured time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MeasuredKernel {
     /// What it is: [`super::kernel_key`].
     pub key: String,
-    /// All of its tiles on the whole device, in ns, without the launch.
+    /// All of its tiles on the whole device, in ns, without [`Launches::gap_us`]: the median.
     pub ns: f64,
+    /// Workers that walked its tiles; a slice of fewer than the device has units takes longer in proportion.
+    #[serde(default)]
+    pub workers: u32,
+    /// Times measured.
+    #[serde(default)]
+    pub samples: u32,
+    /// From the first to the third quartile of them, over the median.
+    #[serde(default)]
+    pub spread: f64,
+}
+
+/// The layout of calibrated profiles that this program writes and reads.
+pub const CALIBRATION_FORMAT: u32 = 1;
+
+/// How a profile was measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// [`CALIBRATION_FORMAT`] of the program that wrote it.
+    pub format: u32,
+    /// The backend of the device.
+    pub backend: String,
+    /// Its name.
+    pub device: String,
+    /// Its driver with the version.
+    pub driver: String,
+    /// Day of the measurement, as 2026-01-31.
+    pub date: String,
+    /// The models whose kernels were timed.
+    pub models: Vec<String>,
 }
 
 /// Why a profile cannot be used.
@@ -266,6 +310,11 @@ impl Profile {
     /// # Errors
     /// [`ProfileError`]: not TOML, a field that is missing, unknown or out of range.
     pub fn parse(file: &str, text: &str) -> Result<Profile, ProfileError> {
+        profile_check::format(text).map_err(|(field, reason)| ProfileError {
+            file: file.into(),
+            field: field.into(),
+            reason,
+        })?;
         let profile: Profile = toml::from_str(text).map_err(|error| {
             let (field, reason) = profile_check::place(text, &error);
             ProfileError { file: file.into(), field, reason }
@@ -307,13 +356,18 @@ impl Profile {
         self.memory.gbs * self.memory.achievable * 1e-3
     }
 
-    /// Bytes of L2.
+    /// Bytes of L2; no bound where it is not known.
     pub(super) fn l2_bytes(&self) -> u64 {
-        (self.memory.l2_mib * f64::from(1 << 20)) as u64
+        self.memory.l2_mib.map_or(u64::MAX, |mib| (mib * f64::from(1 << 20)) as u64)
     }
 
-    /// Measured kernel times by key.
-    pub(super) fn measured(&self) -> HashMap<&str, f64> {
+    /// Bytes of memory; no bound where that is not known.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.memory.gib.map_or(u64::MAX, |gib| (gib * f64::from(1 << 30)) as u64)
+    }
+
+    /// Measured kernel times in ns by key.
+    pub fn measured(&self) -> HashMap<&str, f64> {
         self.kernels.iter().map(|k| (k.key.as_str(), k.ns)).collect()
     }
 }

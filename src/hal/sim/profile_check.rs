@@ -1,7 +1,9 @@
 //! What a profile's numbers may be. Whatever passes here can be simulated: no division by zero, no time that is not a
 //! number, no set of SMs beyond what sets hold.
 
-use super::profile::Profile;
+use serde::Deserialize;
+
+use super::profile::{CALIBRATION_FORMAT, Profile};
 use super::sm_set::SMS_MAX;
 
 /// Memory slices of a GPU with MIG.
@@ -47,19 +49,19 @@ pub(super) fn check(p: &Profile) -> Result<(), Problem> {
     }
     let c = &p.compute;
     for (field, value) in [
-        ("compute.clock_mhz", c.clock_mhz),
+        ("compute.clock_mhz", c.clock_mhz.unwrap_or(1.0)),
         ("compute.fp32_tflops", c.fp32_tflops),
         ("compute.tf32_tflops", c.tf32_tflops.unwrap_or(1.0)),
         ("compute.fp16_tflops", c.fp16_tflops.unwrap_or(1.0)),
-        ("memory.gib", p.memory.gib),
+        ("memory.gib", p.memory.gib.unwrap_or(1.0)),
         ("memory.gbs", p.memory.gbs),
         ("memory.sm_gbs", p.memory.sm_gbs),
-        ("memory.l2_mib", p.memory.l2_mib),
+        ("memory.l2_mib", p.memory.l2_mib.unwrap_or(1.0)),
         ("copy.to_device_gbs", p.copy.to_device_gbs),
         ("copy.to_host_gbs", p.copy.to_host_gbs),
         ("cpu.gflops", p.cpu.gflops),
         ("cpu.gbs", p.cpu.gbs),
-        ("power.busy_w", p.power.busy_w),
+        ("power.busy_w", p.power.as_ref().map_or(1.0, |p| p.busy_w)),
     ] {
         if !(value > 0.0 && value <= 1e9) {
             return Err((field, format!("found {value}, allowed is more than 0, at most 1e9")));
@@ -81,6 +83,10 @@ pub(super) fn check(p: &Profile) -> Result<(), Problem> {
 fn times(p: &Profile) -> Result<(), Problem> {
     for (field, value, unit_ns) in [
         ("launch.host_us", p.launch.host_us, 1e3),
+        ("launch.submit_us", p.launch.submit_us, 1e3),
+        ("launch.encode_us", p.launch.encode_us, 1e3),
+        ("launch.begin_us", p.launch.begin_us, 1e3),
+        ("launch.notice_us", p.launch.notice_us, 1e3),
         ("launch.gap_us", p.launch.gap_us, 1e3),
         ("launch.graph_us", p.launch.graph_us, 1e3),
         ("launch.graph_node_us", p.launch.graph_node_us, 1e3),
@@ -93,7 +99,7 @@ fn times(p: &Profile) -> Result<(), Problem> {
         ("sharing.mps_change_ms", p.sharing.mps_change_ms, 1e6),
         ("sharing.green_change_ms", p.sharing.green_change_ms, 1e6),
         ("sharing.mig_change_ms", p.sharing.mig_change_ms, 1e6),
-        ("power.idle_w", p.power.idle_w, 1.0),
+        ("power.idle_w", p.power.as_ref().map_or(0.0, |p| p.idle_w), 1.0),
     ] {
         if !(value >= 0.0 && value * unit_ns <= NS_MAX) {
             return Err((field, format!("found {value}, allowed is 0 to {}", NS_MAX / unit_ns)));
@@ -131,6 +137,31 @@ fn mig(p: &Profile) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+/// Whether `calibrate` wrote a profile in the layout that this program reads. A profile without the mark was made by hand or by
+/// a program that wrote none; its fields say which.
+///
+/// # Errors
+/// The field, and what to do.
+pub(super) fn format(text: &str) -> Result<(), Problem> {
+    #[derive(Deserialize)]
+    struct Marked {
+        calibration: Option<Mark>,
+    }
+    #[derive(Deserialize)]
+    struct Mark {
+        format: u32,
+    }
+    let found = toml::from_str::<Marked>(text).ok().and_then(|marked| marked.calibration).map(|mark| mark.format);
+    match found.filter(|format| *format != CALIBRATION_FORMAT) {
+        Some(format) => {
+            let reason =
+                format!("found {format}, this program reads {CALIBRATION_FORMAT}: run `cotenant calibrate` again");
+            Err(("calibration.format", reason))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The field at which reading stopped, with its section, and the reason.

@@ -151,7 +151,7 @@ proptest! {
     ) {
         let Blocks::Count(blocks) = cost.blocks else { return Ok(()) };
         let mut profile = Profile::find("a100-80gb").unwrap();
-        profile.memory.l2_mib = 1e6; // what comes from L2 depends on who is there
+        profile.memory.l2_mib = Some(1e6); // what comes from L2 depends on who is there
         let run = |costs: &[KernelCost], retreat: Option<u64>| {
             let (mut gpu, host, streams) = gpu(profile.clone(), &[0, 0]);
             let (mut done, mut again) = (Vec::new(), 0);

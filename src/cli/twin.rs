@@ -1,0 +1,318 @@
+//! `cotenant run --twin FILE`: the scenario once more on the simulated twin of its device, and how far the twin is off.
+//!
+//! Two predictions. The first is the profile as it was calibrated. The second, which counts, is the same with every kernel's
+//! time scaled by what its model took alone in this process over what it takes alone on the twin: software devices run at
+//! another speed from one time to the next (`docs/PERFORMANCE.md`), and requests alone tell at which. Neither knows anything of
+//! the tenants together, which is what is predicted.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::error::CliError;
+use super::table::{Table, number};
+use crate::engine::run::{RunOptions, RunReport, RunStage, Watch, scenario_on};
+use crate::engine::scenario::Scenario;
+use crate::engine::{Engine, device};
+use crate::hal::sim::{Profile, SimDevice, SimOptions, VirtualClock, kernel_key};
+use crate::hal::{Recording, WallClock};
+use crate::timeline::metrics::{RunMetrics, TenantMetrics};
+
+/// A tenant's latencies on a device and on its simulated twin.
+#[derive(Debug, Serialize)]
+pub struct TwinError {
+    tenant: String,
+    /// Over all requests of all seeds.
+    measured_mean_ms: Option<f64>,
+    /// With kernels at the speed of this process's requests alone.
+    simulated_mean_ms: Option<f64>,
+    /// `(simulated − measured) / measured`.
+    error: Option<f64>,
+    /// With kernels at the speed at which they were calibrated.
+    as_calibrated_mean_ms: Option<f64>,
+    as_calibrated_error: Option<f64>,
+    /// Of requests alone in this process.
+    measured_alone_ms: Option<f64>,
+    /// As calibrated.
+    simulated_alone_ms: Option<f64>,
+    alone_error: Option<f64>,
+    /// Launches of the model whose times were measured, found by what they are.
+    launches_measured: usize,
+    /// Launches that were counted from operations and bytes, because calibration has not seen them.
+    launches_counted: usize,
+}
+
+/// Checks that `twin` describes the device called `device`, before anything runs.
+///
+/// # Errors
+/// [`CliError::Input`] naming the profile, what was found and what is allowed; that of opening the device.
+pub fn check(twin: &str, device: &str) -> Result<Profile, CliError> {
+    let open = device::simulated(twin, SimOptions::default());
+    let profile = open.map_err(|e| CliError::Input(format!("--twin {e}")))?.gpu().profile().as_ref().clone();
+    let Some(calibration) = &profile.calibration else {
+        let what = "the profile was not measured; allowed is a file that `cotenant calibrate` wrote";
+        return Err(CliError::Input(format!("--twin {twin}: {what}")));
+    };
+    let caps = device::open(device, WallClock::start())?.caps().clone();
+    if (calibration.backend.as_str(), &calibration.device) != (caps.backend, &caps.name) {
+        return Err(CliError::Input(format!(
+            "--twin {twin}: found the twin of {} ({}), allowed is one of {} ({}): `cotenant calibrate --device {device} --out …`",
+            calibration.device, calibration.backend, caps.name, caps.backend
+        )));
+    }
+    if calibration.driver != caps.driver {
+        tracing::warn!(
+            "{twin} was measured with the driver {}, this one is {}: calibrate again",
+            calibration.driver,
+            caps.driver
+        );
+    }
+    Ok(profile)
+}
+
+/// The runs of a scenario that are compared: on the device, on its twin, and on the twin at the device's present speed; each
+/// with the same seeds.
+pub struct Runs<'a> {
+    /// Of the device.
+    pub measured: &'a [RunMetrics],
+    /// Of the twin as it was calibrated.
+    pub as_calibrated: &'a [RunMetrics],
+    /// Of the twin with its kernels scaled by [`at_this_speed`].
+    pub simulated: &'a [RunMetrics],
+}
+
+/// Runs `scenario` on a simulated device with `profile`.
+///
+/// # Errors
+/// [`CliError`]: what is wrong with the scenario or its models.
+pub fn run(scenario: &Scenario, options: &RunOptions, profile: &Profile) -> Result<RunReport, CliError> {
+    struct Quiet;
+    impl Watch for Quiet {
+        fn stage(&mut self, _: RunStage) {}
+
+        fn look(&mut self, _: &Engine) -> ControlFlow<()> {
+            ControlFlow::Continue(())
+        }
+    }
+    let device = SimDevice::open(profile.clone(), VirtualClock::new(), SimOptions::default());
+    let policy = options.policy.as_ref().unwrap_or(&scenario.policy);
+    let builder = Engine::builder().policy(&policy.name).policy_options(policy.options.clone());
+    Ok(scenario_on(&builder.start_on(Box::new(device))?, scenario, options, &mut Quiet)?)
+}
+
+/// `profile` with the kernels of each tenant's model scaled by what it takes alone, measured over simulated. A kernel that several
+/// models have gets the geometric mean of theirs.
+pub fn at_this_speed(
+    profile: &Profile,
+    measured: &[RunMetrics],
+    simulated: &[RunMetrics],
+    recordings: &[Arc<Recording>],
+) -> Profile {
+    let mut logs: HashMap<String, Vec<f64>> = HashMap::new();
+    for (at, recording) in recordings.iter().enumerate() {
+        let Some(ratio) = alone(measured, at).zip(alone(simulated, at)).map(|(m, s)| m / s) else { continue };
+        if ratio.is_finite() && ratio > 0.0 {
+            keys(recording).for_each(|key| logs.entry(key).or_default().push(ratio.ln()));
+        }
+    }
+    let mut profile = profile.clone();
+    for kernel in &mut profile.kernels {
+        if let Some(logs) = logs.get(&kernel.key) {
+            kernel.ns *= (logs.iter().sum::<f64>() / logs.len() as f64).exp();
+        }
+    }
+    profile
+}
+
+/// Compares runs, seed by seed the same; `recordings` are the tenants' models on the twin.
+pub fn errors(runs: &Runs, recordings: &[Arc<Recording>], profile: &Profile) -> Vec<TwinError> {
+    let known = profile.measured();
+    let Some(first) = runs.measured.first() else { return Vec::new() };
+    let tenants = first.tenants.iter().enumerate();
+    tenants.map(|(at, tenant)| error(&tenant.name, at, runs, recordings.get(at), &known)).collect()
+}
+
+fn error(
+    name: &str,
+    at: usize,
+    runs: &Runs,
+    recording: Option<&Arc<Recording>>,
+    known: &HashMap<&str, f64>,
+) -> TwinError {
+    let mean = |runs: &[RunMetrics]| average(runs, at, |t| Some((t.latency_ms.mean?, t.completed as f64)));
+    let off = |measured: Option<f64>, simulated: Option<f64>| {
+        measured.zip(simulated).filter(|(m, _)| *m > 0.0).map(|(m, s)| (s - m) / m)
+    };
+    let (measured, calibrated, simulated) = (mean(runs.measured), mean(runs.as_calibrated), mean(runs.simulated));
+    let alones = (alone(runs.measured, at), alone(runs.as_calibrated, at));
+    let all: Vec<String> = recording.into_iter().flat_map(|r| keys(r)).collect();
+    let launches_measured = all.iter().filter(|key| known.contains_key(key.as_str())).count();
+    TwinError {
+        tenant: name.into(),
+        measured_mean_ms: measured,
+        simulated_mean_ms: simulated,
+        error: off(measured, simulated),
+        as_calibrated_mean_ms: calibrated,
+        as_calibrated_error: off(measured, calibrated),
+        measured_alone_ms: alones.0,
+        simulated_alone_ms: alones.1,
+        alone_error: off(alones.0, alones.1),
+        launches_measured,
+        launches_counted: all.len() - launches_measured,
+    }
+}
+
+/// What the launches of a recording are, as profiles name them.
+fn keys(recording: &Recording) -> impl Iterator<Item = String> {
+    let operations = recording.operations.iter();
+    operations.flat_map(|o| (0..o.launches.len()).map(move |launch| kernel_key(o, launch)))
+}
+
+/// The latency of a tenant's requests alone, over all runs.
+fn alone(runs: &[RunMetrics], at: usize) -> Option<f64> {
+    average(runs, at, |t| Some((t.solo_latency_ms?, 1.0)))
+}
+
+/// The weighted mean over runs of a figure of their tenants at `at`; none where no run has it.
+fn average(runs: &[RunMetrics], at: usize, figure: impl Fn(&TenantMetrics) -> Option<(f64, f64)>) -> Option<f64> {
+    let all = runs.iter().filter_map(|r| figure(r.tenants.get(at)?));
+    let (sum, weight) = all.fold((0.0, 0.0), |(sum, weight), (v, w)| (sum + v * w, weight + w));
+    (weight > 0.0).then(|| sum / weight)
+}
+
+/// The table for people.
+///
+/// # Errors
+/// What `out` reports.
+pub fn print(errors: &[TwinError], out: &mut dyn Write) -> io::Result<()> {
+    if errors.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "the twin against its device, with kernels as fast as each model was here alone, and as calibrated:"
+    )?;
+    let mut table = Table::new(&[
+        "tenant",
+        "alone ms",
+        "as calibrated",
+        "error",
+        "mean ms",
+        "twin",
+        "error",
+        "as calibrated",
+        "error",
+        "launches measured",
+        "counted",
+    ]);
+    let percent = |error: Option<f64>| error.map_or("-".into(), |e| format!("{:+.1}%", e * 100.0));
+    for e in errors {
+        table.row([
+            e.tenant.clone(),
+            number(e.measured_alone_ms),
+            number(e.simulated_alone_ms),
+            percent(e.alone_error),
+            number(e.measured_mean_ms),
+            number(e.simulated_mean_ms),
+            percent(e.error),
+            number(e.as_calibrated_mean_ms),
+            percent(e.as_calibrated_error),
+            e.launches_measured.to_string(),
+            e.launches_counted.to_string(),
+        ]);
+    }
+    table.print(out)?;
+    if errors.iter().any(|e| e.launches_counted > 0) {
+        let what = "counted: no measured time, so operations and bytes at the rates that measured kernels reach";
+        writeln!(out, "{what}; calibrate with these models for theirs")?;
+    }
+    writeln!(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::Nanos;
+    use crate::timeline::metrics::{Meter, Observed, TenantFacts, Totals};
+    use crate::timeline::{ClockKind, DeviceInfo};
+
+    fn run(latencies_ms: &[f64], alone_ms: Option<f64>) -> RunMetrics {
+        let mut meter = Meter::new(Nanos::from_ms(10.0));
+        for ms in latencies_ms {
+            meter.arrived();
+            meter.completed(Nanos::from_ms(*ms));
+        }
+        let facts =
+            TenantFacts { name: "a".into(), solo_latency: alone_ms.map(Nanos::from_ms), ..TenantFacts::default() };
+        let tenants = vec![meter.finish(facts, Nanos::from_secs(1.0))];
+        RunMetrics {
+            device: DeviceInfo::default(),
+            clock: ClockKind::Wall,
+            policy: "fifo".into(),
+            seed: 0,
+            elapsed_ms: 1000.0,
+            totals: Totals::of(&tenants, &Observed { elapsed: Nanos::from_secs(1.0), ..Observed::default() }),
+            tenants,
+            policy_faults: 0,
+        }
+    }
+
+    #[test]
+    fn errors_are_of_the_mean_over_all_requests_of_all_seeds() {
+        let profile = Profile::bare(2);
+        let measured = [run(&[10.0, 20.0], Some(4.0)), run(&[60.0], Some(6.0))];
+        let simulated = [run(&[33.0], Some(6.0)), run(&[], None)];
+        let errors = |measured: &[RunMetrics], simulated: &[RunMetrics]| {
+            errors(&Runs { measured, simulated, as_calibrated: &measured[..measured.len().min(1)] }, &[], &profile)
+        };
+        let all = errors(&measured, &simulated);
+        let e = &all[0];
+        assert!((e.measured_mean_ms.unwrap() - 30.0).abs() < 0.05 && (e.error.unwrap() - 0.1).abs() < 2e-3, "{e:?}");
+        assert!((e.as_calibrated_error.unwrap() + 0.5).abs() < 2e-3, "{e:?}");
+        assert!(errors(&[], &simulated).is_empty());
+        let never = errors(&[run(&[], None)], &simulated);
+        assert_eq!((never[0].error, never[0].alone_error), (None, None));
+    }
+
+    #[test]
+    fn kernels_are_scaled_by_what_their_models_took_alone() {
+        use crate::graph::{LoadOptions, ModelSource, compile, load};
+        use crate::hal::sim::MeasuredKernel;
+        let recording = |model: &str| {
+            let mut device = SimDevice::open(Profile::bare(2), VirtualClock::new(), SimOptions::default());
+            let graph = load(&ModelSource::Zoo(model.into()), &LoadOptions::default()).unwrap();
+            compile(&graph, &mut device, crate::tensor::TenantId(1)).unwrap().recording
+        };
+        let recordings = [recording("matmul_32"), recording("matmul_48")];
+        let mut profile = Profile::bare(2);
+        let names: Vec<String> = recordings.iter().map(|r| keys(r).next().unwrap()).chain(["other".into()]).collect();
+        profile.kernels = names
+            .iter()
+            .map(|key| MeasuredKernel { key: key.clone(), ns: 100.0, ..MeasuredKernel::default() })
+            .collect();
+        let of = |runs: [RunMetrics; 2]| {
+            let [mut one, two] = runs;
+            one.tenants.extend(two.tenants);
+            [one]
+        };
+        let measured = of([run(&[1.0], Some(3.0)), run(&[1.0], None)]);
+        let simulated = of([run(&[1.0], Some(2.0)), run(&[1.0], Some(2.0))]);
+        let ns = |recordings: &[Arc<Recording>]| {
+            let scaled = at_this_speed(&profile, &measured, &simulated, recordings);
+            scaled.kernels.iter().map(|k| k.ns.round()).collect::<Vec<_>>()
+        };
+        assert_eq!(ns(&recordings), [150.0, 100.0, 100.0]);
+        assert_eq!(ns(&[]), [100.0; 3]);
+    }
+
+    #[test]
+    fn a_profile_that_was_not_measured_is_no_twin() {
+        let message = check("a100-80gb", "null").unwrap_err().to_string();
+        assert!(message.contains("--twin a100-80gb: the profile was not measured"), "{message}");
+        let message = check("nowhere.toml", "null").unwrap_err().to_string();
+        assert!(message.starts_with("--twin nowhere.toml: file: "), "{message}");
+    }
+}
