@@ -1,5 +1,6 @@
 //! What the simulated GPU must do, by small hand-worked cases and by properties of random ones.
 
+mod blending;
 mod blocks;
 mod bounded;
 mod properties;
