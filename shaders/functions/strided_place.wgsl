@@ -28,13 +28,20 @@ fn strided_place(number: u32, axes: u32, dims: array<u32, 6>, strides: array<u32
     }
     // What is left counts along the outermost axis.
     var outermost = strides[5];
-    switch axes {
-        case 2u: { outermost = strides[4]; }
-        case 3u: { outermost = strides[3]; }
-        case 4u: { outermost = strides[2]; }
-        case 5u: { outermost = strides[1]; }
-        case 6u: { outermost = strides[0]; }
-        default: { }
+    if (axes == 2u) {
+        outermost = strides[4];
+    }
+    if (axes == 3u) {
+        outermost = strides[3];
+    }
+    if (axes == 4u) {
+        outermost = strides[2];
+    }
+    if (axes == 5u) {
+        outermost = strides[1];
+    }
+    if (axes == 6u) {
+        outermost = strides[0];
     }
     return place + rest * outermost;
 }

@@ -1,4 +1,4 @@
-//! Lanes: each knows its height and how to paint itself. The timeline knows nothing of what they show.
+//! Lanes: each knows its rows and how to paint itself. The timeline knows nothing of what they show.
 //!
 //! A new kind of lane (partitions, a plot of utilisation) is a new implementation of [`Lane`] and one line in [`lanes`].
 
@@ -26,20 +26,34 @@ pub trait Lane {
     /// What else there is to say in a few words.
     fn note(&self) -> String;
 
-    /// Its height in points.
-    fn height_pt(&self) -> f32;
+    /// Its bars.
+    fn bars(&self) -> &TrackBars;
 
-    /// Rows that are folded away.
-    fn rows_hidden(&self) -> usize;
+    /// How its rows lie.
+    fn rows(&self) -> Rows;
 
     /// Paints itself with its upper edge at `top`.
     fn paint(&self, top: f32, scale: &TimeScale, brush: &mut Brush);
 
+    /// Its height in points.
+    fn height_pt(&self) -> f32 {
+        self.rows().height_pt()
+    }
+
+    /// Rows that are folded away.
+    fn rows_hidden(&self) -> usize {
+        self.rows().hidden()
+    }
+
     /// The bar at a height below its upper edge and a time, else the nearest that is at most `slack` away.
-    fn hit(&self, below_top: f32, at: Nanos, slack: Nanos) -> Option<BarRef>;
+    fn hit(&self, below_top: f32, at: Nanos, slack: Nanos) -> Option<BarRef> {
+        self.rows().hit(self.track(), self.bars(), below_top, at, slack)
+    }
 
     /// Where a bar of this lane is, with the lane's upper edge at `top`; `None` for bars of others and of folded rows.
-    fn place(&self, bar: BarRef, top: f32, scale: &TimeScale) -> Option<Rect>;
+    fn place(&self, bar: BarRef, top: f32, scale: &TimeScale) -> Option<Rect> {
+        self.rows().place(self.track(), self.bars(), bar, top, scale)
+    }
 }
 
 /// What the lanes are painted for.

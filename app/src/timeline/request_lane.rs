@@ -13,7 +13,7 @@ use crate::theme::Theme;
 use crate::trace::row::WAITING;
 use crate::trace::summary::Class;
 use crate::trace::track::TrackBars;
-use crate::trace::{BarRef, LATE, Trace};
+use crate::trace::{LATE, Trace};
 
 /// See the [module](self).
 pub struct RequestLane<'a> {
@@ -38,17 +38,6 @@ const ARRIVAL_PT: f32 = 5.0;
 const ALARM_PT: f32 = 8.0;
 
 impl RequestLane<'_> {
-    fn rows(&self) -> Rows {
-        let above_pt = ALARM_PT + 2.0;
-        Rows {
-            n: self.bars.rows.len(),
-            folded_max: 4,
-            unfolded: self.unfolded,
-            above_pt,
-            bar_pt: (13.0 * self.stretch).round(),
-        }
-    }
-
     fn color(&self, class: Class, theme: &Theme) -> Color32 {
         let slot = self.bars.slot.unwrap_or(0);
         let color = match class {
@@ -90,12 +79,19 @@ impl Lane for RequestLane<'_> {
         promise.map_or("requests".into(), |promise| format!("promised {}", format::duration(promise.slo)))
     }
 
-    fn height_pt(&self) -> f32 {
-        self.rows().height_pt()
+    fn bars(&self) -> &TrackBars {
+        self.bars
     }
 
-    fn rows_hidden(&self) -> usize {
-        self.rows().hidden()
+    fn rows(&self) -> Rows {
+        let above_pt = ALARM_PT + 2.0;
+        Rows {
+            n: self.bars.rows.len(),
+            folded_max: 4,
+            unfolded: self.unfolded,
+            above_pt,
+            bar_pt: (13.0 * self.stretch).round(),
+        }
     }
 
     fn paint(&self, top: f32, scale: &TimeScale, brush: &mut Brush) {
@@ -120,13 +116,5 @@ impl Lane for RequestLane<'_> {
             }
         }
         self.paint_marks(top, scale, brush);
-    }
-
-    fn hit(&self, below_top: f32, at: Nanos, slack: Nanos) -> Option<BarRef> {
-        self.rows().hit(self.number, self.bars, below_top, at, slack)
-    }
-
-    fn place(&self, bar: BarRef, top: f32, scale: &TimeScale) -> Option<Rect> {
-        self.rows().place(self.number, self.bars, bar, top, scale)
     }
 }

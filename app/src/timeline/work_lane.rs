@@ -1,6 +1,5 @@
 //! A lane of work: what ran on a device's queue or on a thread of the host, coloured by tenant.
 
-use cotenant::tensor::Nanos;
 use cotenant::timeline::TrackKind;
 use eframe::egui::{Rect, pos2};
 
@@ -9,10 +8,10 @@ use super::lane::{Focus, Lane, Rows};
 use super::pieces::pieces;
 use super::time_scale::TimeScale;
 use crate::format;
+use crate::trace::Trace;
 use crate::trace::row::Row;
 use crate::trace::summary::Class;
 use crate::trace::track::TrackBars;
-use crate::trace::{BarRef, Trace};
 
 /// See the [module](self).
 pub struct WorkLane<'a> {
@@ -31,16 +30,6 @@ pub struct WorkLane<'a> {
 }
 
 impl WorkLane<'_> {
-    fn rows(&self) -> Rows {
-        Rows {
-            n: self.bars.rows.len(),
-            folded_max: 3,
-            unfolded: self.unfolded,
-            above_pt: 3.0,
-            bar_pt: (24.0 * self.stretch).round(),
-        }
-    }
-
     /// Underlines the work of the request that is looked at, from afar as well: its own time bounds the search.
     fn underline_request(&self, row: &Row, bottom: f32, scale: &TimeScale, brush: &mut Brush) {
         let Some(request) = self.focus.request else { return };
@@ -82,12 +71,18 @@ impl Lane for WorkLane<'_> {
         }
     }
 
-    fn height_pt(&self) -> f32 {
-        self.rows().height_pt()
+    fn bars(&self) -> &TrackBars {
+        self.bars
     }
 
-    fn rows_hidden(&self) -> usize {
-        self.rows().hidden()
+    fn rows(&self) -> Rows {
+        Rows {
+            n: self.bars.rows.len(),
+            folded_max: 3,
+            unfolded: self.unfolded,
+            above_pt: 3.0,
+            bar_pt: (24.0 * self.stretch).round(),
+        }
     }
 
     fn paint(&self, top: f32, scale: &TimeScale, brush: &mut Brush) {
@@ -109,13 +104,5 @@ impl Lane for WorkLane<'_> {
             }
             self.underline_request(row, y + rows.bar_pt, scale, brush);
         }
-    }
-
-    fn hit(&self, below_top: f32, at: Nanos, slack: Nanos) -> Option<BarRef> {
-        self.rows().hit(self.number, self.bars, below_top, at, slack)
-    }
-
-    fn place(&self, bar: BarRef, top: f32, scale: &TimeScale) -> Option<Rect> {
-        self.rows().place(self.number, self.bars, bar, top, scale)
     }
 }

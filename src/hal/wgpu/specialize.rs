@@ -67,7 +67,7 @@ fn literals_of(module: &Module, caller: &Function, arguments: &[Handle<Expressio
 }
 
 fn collect(module: &Module, caller: &Function, block: &Block, functions: &[Handle<Function>], copies: &mut Vec<Copy>) {
-    for statement in block.iter() {
+    for statement in block {
         match statement {
             Statement::Call { function, arguments, .. } if functions.contains(function) => {
                 let literals = literals_of(module, caller, arguments);
