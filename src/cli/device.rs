@@ -9,7 +9,7 @@ use crate::hal::{Device, WallClock};
 /// The option that chooses a device.
 #[derive(Args, Clone, Debug)]
 pub struct DeviceArg {
-    /// auto, wgpu, wgpu:PART of the adapter's name, reference or null; check, conformance and run also take `all`
+    /// auto, wgpu, wgpu:PART of the adapter's name, sim:PROFILE-OR-FILE, reference or null; check, conformance and run also take `all`
     #[arg(long, short, value_name = "DEVICE", default_value = "auto")]
     pub device: String,
 }

@@ -1,5 +1,5 @@
 //! `cotenant devices`: every device of this machine with its capabilities (the survey's Table II), limits and quirks,
-//! and the backends that this build lacks, with the reason.
+//! those that can be simulated, and the backends that this build lacks, with the reason.
 
 use std::io::{self, Write};
 
@@ -10,6 +10,7 @@ use super::error::CliError;
 use super::report::{Report, to_json};
 use super::table::{Table, bytes, yes};
 use crate::engine::device;
+use crate::hal::sim::{PROFILES, Profile};
 use crate::hal::{DeviceCaps, WallClock};
 
 /// Every device of this machine, with what it can do
@@ -20,7 +21,15 @@ pub struct Args {}
 #[derive(Debug, Serialize)]
 pub struct Devices {
     devices: Vec<DeviceCaps>,
+    simulated: Vec<Simulated>,
     unavailable: Vec<Absent>,
+}
+
+/// A device that is not here but can be simulated.
+#[derive(Debug, Serialize)]
+struct Simulated {
+    device: String,
+    description: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -44,11 +53,14 @@ pub fn run(_args: &Args) -> Result<Devices, CliError> {
         let reason = device::open("wgpu", clock).err().map_or(String::new(), |e| e.to_string());
         unavailable.push(Absent { backend: "wgpu", reason });
     }
-    for (backend, spec) in [("cuda", "cuda"), ("sim", "sim:a100-80gb")] {
-        let reason = device::open(spec, clock).err().map_or(String::new(), |e| e.to_string());
-        unavailable.push(Absent { backend, reason });
+    let reason = device::open("cuda", clock).err().map_or(String::new(), |e| e.to_string());
+    unavailable.push(Absent { backend: "cuda", reason });
+    let mut simulated = Vec::new();
+    for (name, _) in PROFILES {
+        let profile = Profile::find(name).map_err(|e| CliError::Input(e.to_string()))?;
+        simulated.push(Simulated { device: format!("sim:{name}"), description: profile.description });
     }
-    Ok(Devices { devices: found, unavailable })
+    Ok(Devices { devices: found, simulated, unavailable })
 }
 
 impl Report for Devices {
@@ -72,6 +84,12 @@ impl Report for Devices {
             table.row([name.to_string()].into_iter().chain(self.devices.iter().map(show)));
         }
         table.print(out)?;
+        writeln!(out)?;
+        let mut simulated = Table::new(&["simulated", "what it is"]);
+        for s in &self.simulated {
+            simulated.row([s.device.clone(), s.description.clone()]);
+        }
+        simulated.print(out)?;
         writeln!(out)?;
         for absent in &self.unavailable {
             writeln!(out, "{}: {}", absent.backend, absent.reason)?;

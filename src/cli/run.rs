@@ -127,6 +127,7 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
     let policy = args.policy.as_ref().filter(|name| **name != scenario.policy.name);
     let options = RunOptions {
         policy: policy.map(|name| PolicySpec { name: name.clone(), options: toml::Table::new() }),
+        numerics: args.numerics,
         ..RunOptions::default()
     };
     let first = args.seed.unwrap_or(scenario.seed);

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::command::Command;
 use super::{Uploads, region_of};
-use crate::hal::{BufferId, Clock, HalError, Recording, Region, TensorRef, eval};
+use crate::hal::{BufferId, Clock, HalError, Operation, Recording, Region, TensorRef, eval};
 use crate::tensor::{Nanos, RequestId, TenantId};
 
 /// Consecutive operators of a recording that the CPU computes.
@@ -58,21 +58,29 @@ impl HostRun {
         HostRun { recording: recording.clone(), operators, regions, written }
     }
 
-    /// Computes all operators on the bytes of the regions.
-    fn compute(
-        &self,
-        reads: Vec<Vec<u8>>,
-        clock: &dyn Clock,
-        spans: &mut Vec<(u32, Nanos, Nanos)>,
-    ) -> Result<Uploads, HalError> {
+    /// Its operators with their numbers.
+    pub(super) fn operations(&self) -> impl Iterator<Item = (u32, &Operation)> {
+        self.operators.clone().map(|at| (at, &self.recording.operations[at as usize]))
+    }
+
+    /// Computes all operators on the bytes of the regions; `computed` is told of each.
+    pub(super) fn compute(&self, reads: Vec<Vec<u8>>, computed: &mut dyn FnMut(u32)) -> Result<Uploads, HalError> {
         let mut image: Vec<Vec<u32>> = reads.iter().map(|bytes| bytemuck::pod_collect_to_vec(bytes)).collect();
         for operator in self.operators.clone() {
-            let start = clock.now();
             self.compute_one(operator, &mut image)?;
-            spans.push((operator, start, clock.now()));
+            computed(operator);
         }
+        Ok(self.uploads(image.iter().map(|words| bytemuck::cast_slice(words).to_vec())))
+    }
+
+    /// What a run would write that computes nothing.
+    pub(super) fn zeros(&self) -> Uploads {
+        self.uploads(self.regions.iter().map(|region| vec![0; region.bytes as usize]))
+    }
+
+    fn uploads(&self, image: impl Iterator<Item = Vec<u8>>) -> Uploads {
         let written = self.regions.iter().zip(&self.written).zip(image).filter(|((_, written), _)| **written);
-        Ok(written.map(|((region, _), words)| (*region, bytemuck::cast_slice(&words).to_vec())).collect())
+        written.map(|((region, _), bytes)| (*region, bytes)).collect()
     }
 
     fn compute_one(&self, operator: u32, image: &mut [Vec<u32>]) -> Result<(), HalError> {
@@ -120,7 +128,12 @@ fn without_overlaps(buffer: BufferId, mut regions: Vec<Region>) -> Vec<Region> {
 pub(super) fn work(thread: usize, jobs: &Receiver<HostJob>, done: &SyncSender<Command>, clock: &dyn Clock) {
     while let Ok(HostJob { tenant, request, run, reads }) = jobs.recv() {
         let mut spans = Vec::new();
-        let uploads = run.compute(reads, clock, &mut spans);
+        let mut start = clock.now();
+        let uploads = run.compute(reads, &mut |operator| {
+            let end = clock.now();
+            spans.push((operator, start, end));
+            start = end;
+        });
         if done.send(Command::HostDone(HostDone { tenant, request, run, thread, uploads, spans })).is_err() {
             return;
         }

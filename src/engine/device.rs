@@ -26,24 +26,33 @@ pub enum OpenError {
     },
 }
 
-/// Opens the device called `spec`, dating its completions on `clock`.
+/// Opens the device called `spec`, dating its completions on `clock` unless it is simulated and has its own. Simulated
+/// devices compute results as all others do.
 ///
-/// `auto` is the first hardware adapter, else a software adapter, else the reference device: it always opens.
+/// `auto` is the first hardware adapter, else a software adapter, else a simulated GPU: it always opens.
 ///
 /// # Errors
 /// [`OpenError`].
 pub fn open(spec: &str, clock: WallClock) -> Result<Box<dyn Device>, OpenError> {
+    open_as(spec, clock, SimOptions { numerics: true })
+}
+
+/// Opens a device as [`open`] does, a simulated one with `options`.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn open_as(spec: &str, clock: WallClock, options: SimOptions) -> Result<Box<dyn Device>, OpenError> {
     let (kind, rest) = match spec.split_once(':') {
         Some((kind, rest)) => (kind, Some(rest)),
         None => (spec, None),
     };
     match (kind, rest) {
-        ("auto", None) => Ok(best(clock)),
+        ("auto", None) => Ok(best(clock, options)?),
         ("wgpu", wanted) => Ok(Box::new(WgpuDevice::open(&wgpu::choose(wanted.unwrap_or(""))?, clock)?)),
         ("reference", None) => Ok(Box::new(ReferenceDevice::open(clock))),
         ("null", None) => Ok(Box::new(NullDevice::open(clock))),
         ("cuda", _) => Err(not_built(spec, "this build has no CUDA backend", "choose --device wgpu for the same GPU")),
-        ("sim", Some(profile)) => Ok(Box::new(simulated(profile, SimOptions::default())?)),
+        ("sim", Some(profile)) => Ok(Box::new(simulated(profile, options)?)),
         _ => Err(OpenError::Spec { found: spec.into() }),
     }
 }
@@ -82,18 +91,21 @@ pub fn open_all(clock: WallClock) -> Vec<Result<Box<dyn Device>, OpenError>> {
     all_specs().iter().map(|spec| open(spec, clock)).collect()
 }
 
-fn best(clock: WallClock) -> Box<dyn Device> {
+/// The profile that `auto` takes where there is no GPU.
+const AUTO_PROFILE: &str = "a100-80gb";
+
+fn best(clock: WallClock, options: SimOptions) -> Result<Box<dyn Device>, OpenError> {
     let mut adapters = wgpu::find();
     // Of the software adapters, lavapipe computes two to three times as fast as SwiftShader.
     adapters.sort_by_key(|f| f.is_software() && !f.answers_to("lavapipe"));
     for found in adapters {
         match WgpuDevice::open(&found, clock) {
-            Ok(device) => return Box::new(device),
+            Ok(device) => return Ok(Box::new(device)),
             Err(error) => tracing::warn!("{error}"),
         }
     }
-    tracing::warn!("no GPU was found, not even a software one: operators are computed one by one on the CPU");
-    Box::new(ReferenceDevice::open(clock))
+    tracing::warn!("no GPU was found, not even a software one: a simulated one is used, sim:{AUTO_PROFILE}");
+    Ok(Box::new(simulated(AUTO_PROFILE, options)?))
 }
 
 fn not_built(spec: &str, reason: &str, remedy: &str) -> OpenError {

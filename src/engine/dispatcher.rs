@@ -55,7 +55,7 @@ pub(super) struct Dispatcher {
     /// When the policy wants to be asked again.
     wake: Option<Nanos>,
     config: Config,
-    cpu: CpuPool,
+    pub(super) cpu: CpuPool,
     compiler: SyncSender<CompileJob>,
     /// Models whose kernels are being compiled.
     loading: usize,

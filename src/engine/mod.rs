@@ -13,6 +13,7 @@ pub mod calibrate;
 mod command;
 mod compiling;
 mod cost;
+mod cpu_model;
 mod cpu_nodes;
 mod cpu_pool;
 mod cut;
@@ -39,12 +40,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::graph::{self, Graph};
+use crate::hal::sim::SimOptions;
 use crate::hal::{Clock, Counters, Device, DeviceCaps, DeviceKind, Region, TensorRef, WallClock, eval};
 use crate::service::policy::{self, Policy};
 use crate::tensor::{Nanos, TenantId};
 use crate::timeline::{ClockKind, DeviceInfo, RunInfo, Timeline};
 
 use command::{Command, Compile, Load, LoadReply};
+use cpu_model::CpuModel;
 use cpu_pool::CpuPool;
 use dispatcher::Dispatcher;
 pub use error::{EngineGone, InferError, LoadError, StartError};
@@ -87,6 +90,7 @@ pub struct Builder {
     launches_per_submission: u32,
     submission_target: Option<Duration>,
     cpu_threads: usize,
+    numerics: bool,
 }
 
 /// Intended length of a submission where kernels take microseconds.
@@ -196,9 +200,16 @@ impl Builder {
     }
 
     /// Threads that compute operators without a kernel, at least one; as many as the machine has cores, at most four,
-    /// unless said. A tenant uses one at a time.
+    /// unless said. A tenant uses one at a time. A simulated device says itself how many there are.
     pub fn cpu_threads(mut self, n: usize) -> Builder {
         self.cpu_threads = n.max(1);
+        self
+    }
+
+    /// Whether a simulated device computes results, on the CPU; it does unless said. Without, requests are answered with
+    /// zeros and a run takes a small part of the time; what is simulated is the same.
+    pub fn numerics(mut self, computes: bool) -> Builder {
+        self.numerics = computes;
         self
     }
 
@@ -207,7 +218,8 @@ impl Builder {
     /// # Errors
     /// [`StartError`] when the device or the policy cannot be had.
     pub fn start(self) -> Result<Engine, StartError> {
-        let device = device::open(&self.device, WallClock::start())?;
+        let options = SimOptions { numerics: self.numerics };
+        let device = device::open_as(&self.device, WallClock::start(), options)?;
         self.start_on(device)
     }
 
@@ -246,7 +258,10 @@ impl Builder {
         });
         let (commands, received) = mpsc::sync_channel(config.commands_max);
         let (kernels, received_kernels) = mpsc::sync_channel(config.tenants_max);
-        let (pool, mut threads) = CpuPool::start(self.cpu_threads, &commands, &clock)?;
+        let (pool, mut threads) = match caps.host_cpu.filter(|_| is_virtual) {
+            Some(cpu) => (CpuPool::modelled(CpuModel::new(cpu, caps.computes()), &clock), Vec::new()),
+            None => CpuPool::start(self.cpu_threads, &commands, &clock)?,
+        };
         let dispatcher = Dispatcher::new(device, policy, config, recorder, pool, kernels)?;
         let compiled = commands.clone();
         threads.push(std::thread::Builder::new().name("cotenant-compiler".into()).spawn({
@@ -280,6 +295,7 @@ impl Engine {
             launches_per_submission: 32,
             submission_target: None,
             cpu_threads: cpu_pool::threads(),
+            numerics: true,
         }
     }
 

@@ -33,6 +33,7 @@ impl EngineThread {
     pub(super) fn run(mut self) {
         while self.take_commands().is_continue() {
             self.dispatcher.collect(Wait::No);
+            self.dispatcher.take_computed();
             self.drive();
             self.dispatcher.issue();
             let flow = if self.is_virtual { self.pass_virtual_time() } else { self.pass_time() };
@@ -157,7 +158,7 @@ impl EngineThread {
             return Some(self.dispatcher.now());
         }
         let arrival = self.driving.as_mut().and_then(Driving::next_timer);
-        arrival.into_iter().chain(self.dispatcher.wake()).min()
+        arrival.into_iter().chain(self.dispatcher.wake()).chain(self.dispatcher.cpu.next_end()).min()
     }
 
     fn stats(&self) -> EngineStats {

@@ -1,8 +1,9 @@
 //! What a device can do, as data: the survey's Table II and the limits that lowering needs. Choices are made by asking
 //! these, never by failing.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::tensor::Nanos;
 use crate::timeline::metrics::Power;
 
 /// How strictly a partition separates its tenants (the survey's Table II, first row).
@@ -45,6 +46,41 @@ pub enum DeviceKind {
     Null,
 }
 
+/// How submitted work is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Execution {
+    /// Launches execute their kernels.
+    Kernels,
+    /// Operators are computed one by one by their CPU functions.
+    CpuFunctions,
+    /// Nothing is computed: what reads bring means nothing.
+    Nothing,
+}
+
+/// What an operator without a kernel takes on the host of a simulated device:
+/// `operator_us + max(flops / gflops, bytes / gbs)` on one of `threads`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostCpu {
+    /// Fixed time of an operator in µs.
+    pub operator_us: f64,
+    /// Rate of one thread in GFLOP/s.
+    pub gflops: f64,
+    /// Memory bandwidth of one thread in GB/s.
+    pub gbs: f64,
+    /// Operators of different tenants at the same time at most.
+    pub threads: u32,
+}
+
+impl HostCpu {
+    /// The time of an operator with `flops` floating-point operations and `bytes` read and written.
+    pub fn time(&self, flops: u64, bytes: u64) -> Nanos {
+        let work_ns = (flops as f64 / self.gflops).max(bytes as f64 / self.gbs);
+        Nanos((self.operator_us * 1e3 + work_ns).round() as u64)
+    }
+}
+
 /// Sizes that lowering must respect. All are upper bounds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Limits {
@@ -80,6 +116,10 @@ pub struct DeviceCaps {
     pub driver: String,
     /// What executes the work.
     pub kind: DeviceKind,
+    /// How submitted work is carried out.
+    pub execution: Execution,
+    /// What CPU nodes take, where time is virtual; elsewhere they take what they take.
+    pub host_cpu: Option<HostCpu>,
     /// Partition type.
     pub partition: PartitionKind,
     /// Partitions at once; `None` is unlimited.
@@ -126,11 +166,11 @@ impl DeviceCaps {
 
     /// True where submitted work has results, by kernels or by the operators' CPU functions.
     pub fn computes(&self) -> bool {
-        self.kind != DeviceKind::Null
+        self.execution != Execution::Nothing
     }
 
-    /// True where launches really execute kernels (not on the CPU operator by operator, and not nowhere).
+    /// True where launches really execute kernels.
     pub fn runs_kernels(&self) -> bool {
-        !matches!(self.kind, DeviceKind::Cpu | DeviceKind::Null)
+        self.execution == Execution::Kernels
     }
 }

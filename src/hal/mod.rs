@@ -31,7 +31,7 @@ pub mod wgpu;
 
 use std::time::Duration;
 
-pub use caps::{DeviceCaps, DeviceKind, Limits, PartitionKind, Preemption, Quirks};
+pub use caps::{DeviceCaps, DeviceKind, Execution, HostCpu, Limits, PartitionKind, Preemption, Quirks};
 pub use caught::caught;
 pub use clock::{Clock, SharedClock, WallClock};
 pub use error::{HalError, Unavailable};

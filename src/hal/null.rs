@@ -8,9 +8,9 @@ use crate::tensor::TenantId;
 
 use super::host_memory::HostMemory;
 use super::{
-    BufferId, Clock, Completion, Counters, Device, DeviceCaps, DeviceKind, HalError, InstallProgress, LaneId, LaneSpec,
-    Limits, PartitionKind, Preemption, Quirks, Recording, RecordingId, Region, SharedClock, SliceSpan, Submission,
-    SubmissionId, Wait, WallClock, plan,
+    BufferId, Clock, Completion, Counters, Device, DeviceCaps, DeviceKind, Execution, HalError, InstallProgress,
+    LaneId, LaneSpec, Limits, PartitionKind, Preemption, Quirks, Recording, RecordingId, Region, SharedClock,
+    SliceSpan, Submission, SubmissionId, Wait, WallClock, plan,
 };
 
 /// A device that runs nothing.
@@ -33,6 +33,8 @@ impl NullDevice {
             name: "null".into(),
             driver: "none".into(),
             kind: DeviceKind::Null,
+            execution: Execution::Nothing,
+            host_cpu: None,
             partition: PartitionKind::Logical,
             partitions_max: None,
             sm_isolation: false,

@@ -11,9 +11,9 @@ use crate::tensor::TenantId;
 
 use super::host_memory::HostMemory;
 use super::{
-    BufferId, Clock, Completion, Counters, Device, DeviceCaps, DeviceKind, HalError, InstallProgress, LaneId, LaneSpec,
-    Limits, Operation, PartitionKind, Preemption, Quirks, Recording, RecordingId, Region, SharedClock, Slice,
-    SliceSpan, Submission, SubmissionId, Wait, WallClock, eval, plan,
+    BufferId, Clock, Completion, Counters, Device, DeviceCaps, DeviceKind, Execution, HalError, InstallProgress,
+    LaneId, LaneSpec, Limits, Operation, PartitionKind, Preemption, Quirks, Recording, RecordingId, Region,
+    SharedClock, Slice, SliceSpan, Submission, SubmissionId, Wait, WallClock, eval, plan,
 };
 
 /// The CPU as a device.
@@ -37,6 +37,8 @@ impl ReferenceDevice {
             name: "CPU, operator by operator".into(),
             driver: "tract".into(),
             kind: DeviceKind::Cpu,
+            execution: Execution::CpuFunctions,
+            host_cpu: None,
             partition: PartitionKind::None,
             partitions_max: Some(1),
             sm_isolation: false,

@@ -15,6 +15,7 @@ mod times;
 mod transfers;
 
 use cotenant::engine::device;
+use cotenant::hal::sim::SimOptions;
 use cotenant::hal::{Device, WallClock};
 
 use faults::{FAULTS, Fault, Faulty, KERNEL_FAULTS};
@@ -66,6 +67,20 @@ fn null() {
 #[test]
 fn reference() {
     conforms("reference", &by_name("reference"), &[]);
+}
+
+#[test]
+fn simulated() {
+    for profile in ["a100-80gb", "t4", "planaria"] {
+        conforms(profile, &by_name(&format!("sim:{profile}")), &[]);
+    }
+}
+
+#[test]
+fn simulated_without_results() {
+    let open =
+        || -> Box<dyn Device> { Box::new(device::simulated("a100-80gb", SimOptions { numerics: false }).unwrap()) };
+    conforms("a100-80gb without results", &open, &[]);
 }
 
 #[test]

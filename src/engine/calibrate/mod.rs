@@ -1,13 +1,14 @@
 //! Calibration: measures a device and describes it as a profile, its simulated twin, which `sim:FILE` opens.
 //!
 //! Measured are the rates of multiply-adds and copies, what submissions, dispatches and copies cost beside their work
-//! (`submissions.rs`), what the engine costs (`host.rs`), and every kernel of a set of models (`kernels.rs`). Each number is a
+//! (`submissions.rs`), what the engine (`host.rs`) and operators on the CPU (`cpu.rs`) cost, and every kernel of a set of models (`kernels.rs`). Each number is a
 //! median with its spread, which stand beside it in the file (`twin.rs`); what is not measured is left out. A kernel that the
 //! simulator finds under its key takes its measured time; any other is counted at the device's rates, of which as much is
 //! reached as the measured kernels reach together.
 //!
 //! Models are measured alone. Nothing about several tenants goes into a profile, so that a run of several is a prediction.
 
+mod cpu;
 mod figure;
 mod host;
 mod kernels;
@@ -114,6 +115,7 @@ pub fn calibrate(
     progress(CalibrateStage::Overheads);
     let handover = submissions::Handover::measure(device, lane, rounds)?;
     let engine = host::EngineCost::measure(rounds.min(5))?;
+    let cpu = cpu::CpuCost::measure(rounds)?;
     let mut found = kernels::Kernels::new();
     for (at, (model, graph)) in plan.models.iter().enumerate() {
         progress(CalibrateStage::Model(at, model));
@@ -122,7 +124,7 @@ pub fn calibrate(
         compiled.buffers.iter().for_each(|&b| device.free(b));
         measured?;
     }
-    Ok(twin::describe(device, plan, &twin::Measured { rates, handover, engine, kernels: found }))
+    Ok(twin::describe(device, plan, &twin::Measured { rates, handover, engine, cpu, kernels: found }))
 }
 
 /// What a submission took.

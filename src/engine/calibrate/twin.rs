@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::Plan;
+use super::cpu::CpuCost;
 use super::figure::Figure;
 use super::host::EngineCost;
 use super::kernels::{Kernel, Kernels};
@@ -22,6 +23,7 @@ pub(super) struct Measured {
     pub(super) rates: Rates,
     pub(super) handover: Handover,
     pub(super) engine: EngineCost,
+    pub(super) cpu: CpuCost,
     pub(super) kernels: Kernels,
 }
 
@@ -88,7 +90,7 @@ fn time(kernel: &Kernel) -> Figure {
 /// The profile of `device`.
 pub(super) fn describe(device: &dyn Device, plan: &Plan, measured: &Measured) -> Calibrated {
     let caps = device.caps();
-    let Measured { rates, handover, engine, kernels } = measured;
+    let Measured { rates, handover, engine, cpu, kernels } = measured;
     let reached = Reached::of(kernels, *rates);
     let us = |figure: &Figure| figure.median / 1e3;
     let profile = Profile {
@@ -144,6 +146,7 @@ pub(super) fn describe(device: &dyn Device, plan: &Plan, measured: &Measured) ->
             priority_levels: 1,
         },
         mig: Vec::new(),
+        cpu: cpu.host_cpu(),
         power: None,
         device: limits(caps),
         calibration: Some(Calibration {
@@ -208,7 +211,7 @@ fn limits(caps: &DeviceCaps) -> DeviceLimits {
 
 /// The source of each number.
 fn sources(plan: &Plan, measured: &Measured, reached: &Reached) -> BTreeMap<&'static str, String> {
-    let Measured { handover, engine, .. } = measured;
+    let Measured { handover, engine, cpu, .. } = measured;
     let day = format!("measured {}", plan.date);
     let by = |figure: &Figure| format!("{day}: {figure}");
     let both = |driver: &Figure, engine: &Figure| {
@@ -276,6 +279,10 @@ fn sources(plan: &Plan, measured: &Measured, reached: &Reached) -> BTreeMap<&'st
     ] {
         put(&[field], "the device's capabilities");
     }
+    put(&["cpu.operator_us"], &by(&cpu.operator_ns));
+    put(&["cpu.gflops"], &by(&cpu.gflops));
+    put(&["cpu.gbs"], &by(&cpu.gbs));
+    put(&["cpu.threads"], "as the engine uses here");
     put(&["calibration.format"], "the layout of this file");
     put(&["kernel.ns"], &day);
     put(&["kernel.workers"], "as the engine launches it");

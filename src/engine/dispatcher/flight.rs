@@ -113,6 +113,13 @@ impl Dispatcher {
         }
     }
 
+    /// Takes what modelled threads have computed by now.
+    pub(in crate::engine) fn take_computed(&mut self) {
+        while let Some(done) = self.cpu.ended() {
+            self.host_done(done);
+        }
+    }
+
     /// Takes what the CPU computed; the request goes on.
     pub(in crate::engine) fn host_done(&mut self, done: HostDone) {
         let HostDone { tenant, request, run, thread, uploads, spans } = done;

@@ -32,6 +32,8 @@ pub struct RunOptions {
     pub policy: Option<PolicySpec>,
     /// Instead of the scenario's seed.
     pub seed: Option<u64>,
+    /// Whether a simulated device computes outputs; others always do.
+    pub numerics: bool,
     /// Events that the timeline keeps; none is recorded without.
     pub timeline_events_max: Option<usize>,
     /// Requests of each tenant before the measurement; the first is not timed. At least two.
@@ -50,6 +52,7 @@ impl Default for RunOptions {
             device: None,
             policy: None,
             seed: None,
+            numerics: false,
             timeline_events_max: None,
             warm_up_requests: 6,
             warm_up_max: Duration::from_secs(2),
@@ -116,7 +119,7 @@ pub struct RunReport {
     pub timeline: Option<Timeline>,
     /// What the device had made when the measurement began, and when it ended.
     pub counters: [Counters; 2],
-    /// The first output of each tenant, of which [`RunMetrics`] has the hash.
+    /// The first output of each tenant, of which [`RunMetrics`] has the hash; none where the device computes nothing.
     pub first_outputs: Vec<Option<HostTensor>>,
     /// The first decision of the policy that was refused.
     pub policy_fault: Option<PolicyFault>,
@@ -191,7 +194,8 @@ struct Ready {
 /// What a tenant did when it ran alone.
 struct Alone {
     solo_latency: Nanos,
-    outputs: Vec<HostTensor>,
+    /// None where the device computes nothing.
+    outputs: Option<Vec<HostTensor>>,
     /// The same as the device holds them.
     reads: Arc<Vec<Vec<u8>>>,
 }
@@ -216,6 +220,7 @@ pub fn watched(scenario: &Scenario, options: &RunOptions, watch: &mut dyn Watch)
     let policy = options.policy.as_ref().unwrap_or(&scenario.policy);
     let mut builder = Engine::builder()
         .device(options.device.as_deref().unwrap_or(&scenario.device))
+        .numerics(options.numerics)
         .policy(&policy.name)
         .policy_options(policy.options.clone());
     if let Some(events_max) = options.timeline_events_max {
@@ -243,7 +248,7 @@ pub fn scenario_on(
         look(engine, watch)?;
         watch.stage(RunStage::WarmingUp { tenant: &spec.name });
         let inputs = given.unwrap_or_else(|| inputs::drawn(&tenant.inputs(), seed));
-        ready.push(warm_up(tenant, inputs, options)?);
+        ready.push(warm_up(tenant, inputs, engine.caps().computes(), options)?);
         look(engine, watch)?;
     }
     let before = engine.stats()?.counters;
@@ -264,7 +269,7 @@ pub fn scenario_on(
     {
         let outputs = match differing {
             Some(reads) => Some(ready.tenant.shared().outputs_from(reads)?),
-            None => ready.alone.as_ref().map(|alone| alone.outputs.clone()),
+            None => ready.alone.as_ref().and_then(|alone| alone.outputs.clone()),
         };
         let facts = TenantFacts {
             name: spec.name.clone(),
@@ -311,10 +316,11 @@ fn look(engine: &Engine, watch: &mut dyn Watch) -> Result<(), RunError> {
 }
 
 /// The first requests of a tenant, alone on the device: nothing is created after them, and they tell its solo latency.
-fn warm_up(tenant: Tenant, inputs: Vec<HostTensor>, options: &RunOptions) -> Result<Ready, RunError> {
+fn warm_up(tenant: Tenant, inputs: Vec<HostTensor>, computes: bool, options: &RunOptions) -> Result<Ready, RunError> {
     // Inputs that do not fit are the scenario's mistake; a request that fails is its tenant's alone.
     let first = tenant.infer(inputs.clone())?;
-    let alone = alone(&tenant, &inputs, first, options);
+    let alone = alone(&tenant, &inputs, first, options)
+        .map(|alone| Alone { outputs: alone.outputs.filter(|_| computes), ..alone });
     let alone = alone.inspect_err(|e| tracing::warn!("its requests will fail: {e}")).ok();
     Ok(Ready { tenant, inputs, alone })
 }
@@ -333,7 +339,7 @@ fn alone(tenant: &Tenant, inputs: &[HostTensor], first: Pending, options: &RunOp
     }
     latencies.sort_unstable();
     let solo_latency = latencies[latencies.len() / 2];
-    Ok(Alone { solo_latency, outputs: first.outputs, reads: Arc::new(reads) })
+    Ok(Alone { solo_latency, outputs: Some(first.outputs), reads: Arc::new(reads) })
 }
 
 /// SHA-256 of a model's first output, in hexadecimal: equal on one device under every schedule.
@@ -358,7 +364,7 @@ fn drive(
         sources.push(Source {
             tenant: ready.tenant.shared().clone(),
             uploads: ready.tenant.shared().uploads(&ready.inputs)?,
-            expected: ready.alone.as_ref().map(|alone| alone.reads.clone()),
+            expected: ready.alone.as_ref().filter(|a| a.outputs.is_some()).map(|a| a.reads.clone()),
             meter: Meter::new(spec.slo),
             pace: match arrivals {
                 Some(arrivals) => Pace::Open(Box::new(arrivals)),

@@ -1,7 +1,7 @@
 //! A profile as the capabilities of a device, the survey's Table II among them.
 
 use super::profile::{Kind, Profile};
-use crate::hal::{DeviceCaps, DeviceKind, Limits, PartitionKind, Preemption, Quirks};
+use crate::hal::{DeviceCaps, DeviceKind, Execution, Limits, PartitionKind, Preemption, Quirks};
 use crate::timeline::metrics::Power;
 
 /// MIG instances at most.
@@ -10,8 +10,8 @@ const MIG_INSTANCES_MAX: u32 = 7;
 /// Bytes of workgroup memory that kernels may use: the WebGPU default, for which they are made.
 const WORKGROUP_BYTES_MAX: u32 = 16 << 10;
 
-/// What a device with this profile can do. The strictest partition that it has counts.
-pub(super) fn caps(profile: &Profile) -> DeviceCaps {
+/// What a device with this profile can do; with `numerics` it computes results. The strictest partition that it has counts.
+pub(super) fn caps(profile: &Profile, numerics: bool) -> DeviceCaps {
     let (sharing, limits) = (&profile.sharing, &profile.device);
     let has_mig = !profile.mig.is_empty();
     let (partition, partitions_max, reconfiguration) = if has_mig {
@@ -30,6 +30,8 @@ pub(super) fn caps(profile: &Profile) -> DeviceCaps {
             Kind::Integrated => DeviceKind::IntegratedGpu,
             Kind::Software => DeviceKind::SoftwareGpu,
         },
+        execution: if numerics { Execution::CpuFunctions } else { Execution::Nothing },
+        host_cpu: Some(profile.cpu),
         partition,
         partitions_max,
         sm_isolation: has_mig || sharing.green_granule > 0 || sharing.mps_clients_max > 0,

@@ -6,7 +6,7 @@
 //!
 //! Results are computed only with [`SimOptions::numerics`]: each operation by its CPU function when its last slice ends, so
 //! that they are there in the order of virtual time. Without it buffers hold no words and reads bring zeros. Loading
-//! ([`Device::write`], [`Device::install`]) takes no virtual time.
+//! ([`Device::write`], [`Device::install`]) takes no virtual time, but waits for work that uses the same memory.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use super::streams::{Command, Done, EventId, HostId, SimError, StreamId};
 use crate::hal::{
     BufferId, Clock, Completion, Counters, Device, DeviceCaps, HalError, InstallProgress, LaneId, LaneSpec, Operation,
     PartitionId, PartitionSpec, Recording, RecordingId, Region, SharedClock, Slice, SliceSpan, Submission,
-    SubmissionId, Units, Wait, eval,
+    SubmissionId, Units, Wait, eval, plan,
 };
 use crate::tensor::{Nanos, TenantId};
 
@@ -100,6 +100,18 @@ struct Open {
     failed: Vec<(RecordingId, HalError)>,
 }
 
+impl Open {
+    /// Whether it reads or writes a buffer; what is done uses none.
+    fn uses(&self, buffer: BufferId) -> bool {
+        let copies = self.submission.uploads.iter().map(|(region, _)| region).chain(&self.submission.reads);
+        let binds = |part: &Part| match part {
+            Part::Slice { installed, .. } => installed.recording.buffers().any(|b| b == buffer),
+            Part::Begin | Part::Upload(_) | Part::Read(_) => false,
+        };
+        copies.into_iter().any(|region| region.buffer == buffer) || self.parts.iter().any(binds)
+    }
+}
+
 /// A command that ends.
 enum Part {
     /// What the device does before the first one.
@@ -129,7 +141,7 @@ impl SimDevice {
         gpu.advance_to(clock.now());
         let host = gpu.host();
         SimDevice {
-            caps: caps(&profile),
+            caps: caps(&profile, options.numerics),
             clock,
             options,
             gpu,
@@ -198,13 +210,8 @@ impl SimDevice {
     }
 
     fn check(&self, submission: &Submission) -> Result<(), HalError> {
-        for slice in submission.stages.iter().flat_map(|s| &s.slices) {
-            if !self.recordings.contains_key(&slice.recording) {
-                return Err(HalError::NoRecording(slice.recording));
-            }
-        }
-        let uploads = submission.uploads.iter().map(|(region, _)| region);
-        uploads.chain(&submission.reads).try_for_each(|region| self.memory.check(*region))?;
+        let installed = |id: RecordingId| self.recordings.get(&id).map(|r| &*r.recording);
+        plan::check(submission, installed, |region| self.memory.check(region))?;
         let parts = 1 + submission.uploads.len() + submission.reads.len();
         let slices: usize = submission.stages.iter().map(|s| s.slices.len()).sum();
         // A slice of a stage of several takes up to three commands more, for events.
@@ -434,6 +441,10 @@ impl Device for SimDevice {
 
     fn write(&mut self, region: Region, bytes: &[u8]) -> Result<(), HalError> {
         self.memory.check(region)?;
+        // It comes after what was submitted; where that does not use the buffer, now is as good as later.
+        if self.open.iter().any(|open| open.uses(region.buffer)) {
+            self.finish();
+        }
         self.memory.write(region, bytes);
         Ok(())
     }
@@ -445,6 +456,7 @@ impl Device for SimDevice {
     }
 
     fn install(&mut self, recording: Arc<Recording>, _progress: InstallProgress) -> Result<RecordingId, HalError> {
+        recording.buffers().try_for_each(|b| self.memory.check(Region { buffer: b, offset: 0, bytes: 0 }))?;
         let profile = self.gpu.profile().clone();
         let measured = profile.measured();
         let mut costs = Vec::with_capacity(recording.operations.len());

@@ -6,11 +6,11 @@
 use serde::{Deserialize, Serialize};
 
 /// What an SM has room for. A device whose units know no such limit (a systolic subarray, a CPU core) has zero for
-/// registers or shared memory, which is no limit.
+/// threads, registers or shared memory, which is no limit; without threads a block is one warp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SmLimits {
-    /// Resident threads.
+    /// Resident threads; 0 is no limit.
     pub threads: u32,
     /// Resident blocks.
     pub blocks: u32,
@@ -75,11 +75,16 @@ impl SmLimits {
         }
     }
 
+    /// Resident warps.
+    fn warps(&self) -> u32 {
+        if self.threads == 0 { self.blocks } else { self.threads / self.warp }
+    }
+
     /// An empty SM.
     pub(super) fn room(&self) -> Room {
         let or_any = |n: u32| if n == 0 { u32::MAX } else { n };
         Room {
-            warps: self.threads / self.warp,
+            warps: self.warps(),
             registers: or_any(self.registers),
             shared: or_any(self.shared_bytes),
             slots: self.blocks,
@@ -89,7 +94,7 @@ impl SmLimits {
     pub(super) fn need(&self, need: &BlockNeed) -> Need {
         match *need {
             BlockNeed::Of { threads, registers, shared_bytes } => Need {
-                warps: threads.div_ceil(self.warp).max(1),
+                warps: if self.threads == 0 { 1 } else { threads.div_ceil(self.warp).max(1) },
                 warp_registers: match self.registers {
                     0 => 0,
                     _ => (registers * self.warp).next_multiple_of(self.register_granule),
@@ -104,7 +109,7 @@ impl SmLimits {
             BlockNeed::Part(parts) => {
                 let parts = parts.max(1);
                 Need {
-                    warps: (self.threads / self.warp / parts).max(1),
+                    warps: (self.warps() / parts).max(1),
                     warp_registers: 0,
                     shared: 0,
                     slots: (self.blocks / parts).max(1),
@@ -178,6 +183,8 @@ mod tests {
         check("t4", 1024, 64, 0, 1);
         check("rtx-4090", 256, 32, 0, 6);
         check("rtx-3080", 64, 32, 0, 16);
+        // A subarray runs one tile, whatever it takes.
+        check("planaria", 256, 96, 1 << 14, 1);
         // 24 registers of 64 lanes: ten waves on each of four SIMDs; 32 registers: eight.
         check("mi50", 256, 24, 0, 10);
         check("mi50", 256, 32, 0, 8);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::cost::Unit;
 use super::occupancy::SmLimits;
 use super::profile_check;
+use crate::hal::HostCpu;
 
 /// The profiles that come with the program: name and text.
 pub const PROFILES: &[(&str, &str)] = &[
@@ -50,6 +51,8 @@ pub struct Profile {
     /// MIG profiles; empty where the device has none.
     #[serde(default)]
     pub mig: Vec<MigProfile>,
+    /// What operators without a kernel take on its host.
+    pub cpu: HostCpu,
     /// What it draws; without, energy is not known.
     pub power: Option<Power>,
     /// What kernels may use of it.

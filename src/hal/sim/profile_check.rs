@@ -26,15 +26,15 @@ pub(super) fn check(p: &Profile) -> Result<(), Problem> {
     for (field, value, max) in [
         ("compute.sms", p.compute.sms, SMS_MAX),
         ("compute.saturating_warps", p.compute.saturating_warps, 1 << 16),
-        ("sm.threads", s.threads, 1 << 20),
         ("sm.blocks", s.blocks, 1 << 16),
-        ("sm.warp", s.warp, s.threads),
+        ("sm.warp", s.warp, if s.threads == 0 { 1 } else { s.threads }),
         ("sm.register_granule", s.register_granule, 1 << 16),
         ("sm.warp_granule", s.warp_granule, 64),
         ("sm.shared_granule", s.shared_granule, 1 << 16),
         ("launch.queues", p.launch.queues, 1 << 16),
         ("launch.grids_max", p.launch.grids_max, 1 << 16),
         ("copy.engines", p.copy.engines, 64),
+        ("cpu.threads", p.cpu.threads, 1 << 10),
         ("sharing.priority_levels", p.sharing.priority_levels, 1 << 16),
         ("device.storage_buffers_max", p.device.storage_buffers_max, u32::MAX),
         ("device.invocations_max", p.device.invocations_max, u32::MAX),
@@ -43,6 +43,9 @@ pub(super) fn check(p: &Profile) -> Result<(), Problem> {
         if value == 0 || value > max {
             return Err((field, format!("found {value}, allowed is 1 to {max}")));
         }
+    }
+    if s.threads > 1 << 20 {
+        return Err(("sm.threads", format!("found {}, allowed is 0 (no limit) to {}", s.threads, 1 << 20)));
     }
     let c = &p.compute;
     for (field, value) in [
@@ -56,6 +59,8 @@ pub(super) fn check(p: &Profile) -> Result<(), Problem> {
         ("memory.l2_mib", p.memory.l2_mib.unwrap_or(1.0)),
         ("copy.to_device_gbs", p.copy.to_device_gbs),
         ("copy.to_host_gbs", p.copy.to_host_gbs),
+        ("cpu.gflops", p.cpu.gflops),
+        ("cpu.gbs", p.cpu.gbs),
         ("power.busy_w", p.power.as_ref().map_or(1.0, |p| p.busy_w)),
     ] {
         if !(value > 0.0 && value <= 1e9) {
@@ -89,6 +94,7 @@ fn times(p: &Profile) -> Result<(), Problem> {
         ("launch.block_floor_us", p.launch.block_floor_us, 1e3),
         ("copy.latency_us", p.copy.latency_us, 1e3),
         ("copy.host_us", p.copy.host_us, 1e3),
+        ("cpu.operator_us", p.cpu.operator_us, 1e3),
         ("sharing.switch_us", p.sharing.switch_us, 1e3),
         ("sharing.mps_change_ms", p.sharing.mps_change_ms, 1e6),
         ("sharing.green_change_ms", p.sharing.green_change_ms, 1e6),

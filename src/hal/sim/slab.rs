@@ -35,6 +35,11 @@ impl<T> Slab<T> {
         self.places.len() - self.free.len()
     }
 
+    /// All places, freed ones with their last values.
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, T> {
+        self.places.iter()
+    }
+
     pub(super) fn get(&self, at: u32) -> Option<&T> {
         self.places.get(at as usize)
     }

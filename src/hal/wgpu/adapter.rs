@@ -1,6 +1,6 @@
 //! Finding adapters, choosing one by name, and describing it as capabilities.
 
-use crate::hal::{DeviceCaps, DeviceKind, Limits, PartitionKind, Preemption, Quirks, Unavailable};
+use crate::hal::{DeviceCaps, DeviceKind, Execution, Limits, PartitionKind, Preemption, Quirks, Unavailable};
 
 /// A wgpu adapter that could be opened.
 pub struct Found {
@@ -103,6 +103,8 @@ pub(super) fn caps(found: &Found) -> DeviceCaps {
         name: info.name.clone(),
         driver: format!("{} {} ({})", info.driver, info.driver_info, info.backend).trim().to_string(),
         kind,
+        execution: Execution::Kernels,
+        host_cpu: None,
         partition: PartitionKind::Logical,
         partitions_max: None,
         sm_isolation: false,
