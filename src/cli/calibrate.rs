@@ -133,6 +133,9 @@ pub fn run(args: &Args) -> Result<Measured, CliError> {
         ("copy.to_device_gbs", "uploads, GB/s", p.copy.to_device_gbs),
         ("copy.to_host_gbs", "reads, GB/s", p.copy.to_host_gbs),
         ("copy.latency_us", "a copy beside its bytes, µs", p.copy.latency_us),
+        ("cpu.operator_us", "an operator on the CPU, µs", p.cpu.operator_us),
+        ("cpu.gflops", "arithmetic on the CPU, one thread, GFLOP/s", p.cpu.gflops),
+        ("cpu.gbs", "bytes on the CPU, one thread, GB/s", p.cpu.gbs),
     ];
     let source = |field| calibrated.sources.get(field).cloned().unwrap_or_default();
     Ok(Measured {

@@ -1,25 +1,25 @@
-//! What operators without a kernel take on this machine's CPU: three operators' CPU functions on one thread, one that
-//! is small, one that is all arithmetic and one that is all memory.
+//! What operators without a kernel take on the host: the engine's CPU functions, timed on one thread over an operator that is
+//! too small to count, over much arithmetic and over many bytes.
+
+use std::sync::Arc;
 
 use super::figure::Figure;
 use super::{CalibrateError, TENANT, model_error};
+use crate::engine::cpu_nodes::HostRun;
+use crate::engine::cpu_pool;
 use crate::graph::{self, LoadOptions, ModelSource};
 use crate::hal::null::NullDevice;
-use crate::hal::{Clock, WallClock, eval};
-use crate::tensor::HostTensor;
+use crate::hal::{Clock, HostCpu, Recording, WallClock};
 
-/// Few elements: what is left is the fixed time.
-const SMALL: &str = "add_16";
+/// One small operator.
+const SMALL: &str = "add_64";
+/// Products of matrices, all of whose operands are computed.
+const ARITHMETIC: &str = "attention_4x128x64";
+/// One operator on long vectors.
+const BYTES: &str = "add_1048576";
 
-/// Much arithmetic for few bytes.
-const ARITHMETIC: &str = "matmul_256";
-
-/// Many bytes for little arithmetic, beyond what caches hold.
-const MEMORY: &str = "add_4000000";
-
-/// See the module's comment.
+/// The figures of [`HostCpu`], in ns, GFLOP/s and GB/s.
 pub(super) struct CpuCost {
-    /// Fixed time in ns.
     pub(super) operator_ns: Figure,
     pub(super) gflops: Figure,
     pub(super) gbs: Figure,
@@ -27,50 +27,74 @@ pub(super) struct CpuCost {
 
 impl CpuCost {
     pub(super) fn measure(rounds: usize) -> Result<CpuCost, CalibrateError> {
-        let (operator_ns, _, _) = time(SMALL, rounds)?;
-        let without = |ns: f64| (ns - operator_ns.median).max(1.0);
-        let (arithmetic_ns, flops, _) = time(ARITHMETIC, rounds)?;
-        let (memory_ns, _, bytes) = time(MEMORY, rounds)?;
-        Ok(CpuCost {
-            operator_ns,
-            gflops: arithmetic_ns.map(|ns| flops / without(ns)),
-            gbs: memory_ns.map(|ns| bytes / without(ns)),
-        })
+        let [small, arithmetic, bytes] = [Run::of(SMALL)?, Run::of(ARITHMETIC)?, Run::of(BYTES)?];
+        let mut found: [Vec<f64>; 3] = Default::default();
+        // The first round warms caches.
+        for round in 0..rounds + 1 {
+            let operator = small.ns()? / small.operators;
+            let beyond = |run: &Run| Ok::<_, CalibrateError>((run.ns()? - operator * run.operators).max(1.0));
+            let figures = [operator, arithmetic.flops / beyond(&arithmetic)?, bytes.bytes / beyond(&bytes)?];
+            if round > 0 {
+                found.iter_mut().zip(figures).for_each(|(all, one)| all.push(one));
+            }
+        }
+        let [operator_ns, gflops, gbs] = found.map(Figure::of);
+        Ok(CpuCost { operator_ns, gflops, gbs })
     }
-}
 
-/// The time of the one operator of a built-in model in ns, its FLOPs and its bytes.
-fn time(name: &str, rounds: usize) -> Result<(Figure, f64, f64), CalibrateError> {
-    let mut device = NullDevice::open(WallClock::start());
-    let graph =
-        graph::load(&ModelSource::Zoo(name.into()), &LoadOptions::default()).map_err(|e| model_error(name, e))?;
-    let compiled = graph::compile(&graph, &mut device, TENANT).map_err(|e| model_error(name, e))?;
-    let operation = &compiled.recording.operations[0];
-    let zeros = |t: &crate::hal::TensorRef| HostTensor::zeros(t.dtype, &t.view.shape);
-    let inputs: Vec<HostTensor> = operation.inputs.iter().map(zeros).collect();
-    let clock = WallClock::start();
-    let mut ns = Vec::with_capacity(rounds);
-    // The first one touches memory that is new.
-    for round in 0..=rounds {
-        let start = clock.now();
-        eval::eval(operation, &inputs)?;
-        if round > 0 {
-            ns.push(clock.now().since(start).0 as f64);
+    /// As profiles have it, with as many threads as the engine uses here.
+    pub(super) fn host_cpu(&self) -> HostCpu {
+        HostCpu {
+            operator_us: self.operator_ns.median / 1e3,
+            gflops: self.gflops.median,
+            gbs: self.gbs.median,
+            threads: cpu_pool::threads() as u32,
         }
     }
-    Ok((Figure::of(ns), operation.flops as f64, operation.bytes as f64))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// All operators of a model, as one run on the CPU.
+struct Run {
+    model: &'static str,
+    run: HostRun,
+    clock: WallClock,
+    operators: f64,
+    flops: f64,
+    bytes: f64,
+}
 
-    #[test]
-    fn this_machine_has_rates() {
-        let cost = CpuCost::measure(3).unwrap();
-        for figure in [cost.operator_ns, cost.gflops, cost.gbs] {
-            assert!(figure.median > 0.0 && figure.median.is_finite(), "{figure:?}");
-            assert_eq!(figure.samples, 3);
+impl Run {
+    fn of(model: &'static str) -> Result<Run, CalibrateError> {
+        let clock = WallClock::start();
+        let graph = graph::load(&ModelSource::Zoo(model.into()), &LoadOptions::default());
+        let graph = graph.map_err(|e| model_error(model, e))?;
+        let compiled = graph::compile(&graph, &mut NullDevice::open(clock), TENANT);
+        let recording: Arc<Recording> = compiled.map_err(|e| model_error(model, e))?.recording;
+        let operations = &recording.operations;
+        if operations.iter().flat_map(|o| &o.inputs).any(|t| t.buffer != recording.arena) {
+            let reason = "an operator reads a constant, which CPU functions do not take from memory".into();
+            return Err(CalibrateError::Engine { model: model.into(), reason });
+        }
+        let sum = |of: fn(&crate::hal::Operation) -> u64| operations.iter().map(of).sum::<u64>() as f64;
+        Ok(Run {
+            model,
+            clock,
+            operators: operations.len() as f64,
+            flops: sum(|o| o.flops),
+            bytes: sum(|o| o.bytes),
+            run: HostRun::new(&recording, 0..operations.len() as u32),
+        })
+    }
+
+    /// One run's time; the operands are zero.
+    fn ns(&self) -> Result<f64, CalibrateError> {
+        let zeros = self.run.regions.iter().map(|region| vec![0; region.bytes as usize]).collect();
+        let start = self.clock.now();
+        let computed = self.run.compute(zeros, &mut |_| {});
+        let end = self.clock.now();
+        match computed {
+            Ok(_) => Ok(end.since(start).0 as f64),
+            Err(e) => Err(CalibrateError::Engine { model: self.model.into(), reason: e.to_string() }),
         }
     }
 }

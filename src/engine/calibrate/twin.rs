@@ -15,7 +15,7 @@ use crate::hal::sim::{
     CALIBRATION_FORMAT, Calibration, Compute, Copies, DeviceLimits, Kind, Launches, MeasuredKernel, Memory, Profile,
     SharingCosts, SmLimits,
 };
-use crate::hal::{Device, DeviceCaps, DeviceKind, HostCpu};
+use crate::hal::{Device, DeviceCaps, DeviceKind};
 use crate::kernel::rates::Rates;
 
 /// All measurements.
@@ -146,12 +146,7 @@ pub(super) fn describe(device: &dyn Device, plan: &Plan, measured: &Measured) ->
             priority_levels: 1,
         },
         mig: Vec::new(),
-        cpu: HostCpu {
-            operator_us: us(&cpu.operator_ns),
-            gflops: cpu.gflops.median,
-            gbs: cpu.gbs.median,
-            threads: crate::engine::cpu_pool::threads() as u32,
-        },
+        cpu: cpu.host_cpu(),
         power: None,
         device: limits(caps),
         calibration: Some(Calibration {
@@ -260,10 +255,6 @@ fn sources(plan: &Plan, measured: &Measured, reached: &Reached) -> BTreeMap<&'st
     put(&["copy.to_host_gbs"], &by(&handover.to_host_gbs));
     put(&["copy.latency_us"], &by(&handover.copy()));
     put(&["copy.pageable"], "the rates are those of the host memory that is used");
-    put(&["cpu.operator_us"], &by(&cpu.operator_ns));
-    put(&["cpu.gflops"], &by(&cpu.gflops));
-    put(&["cpu.gbs"], &by(&cpu.gbs));
-    put(&["cpu.threads"], "the engine's threads for such operators");
     put(&["copy.engines"], "copies are ordered with dispatches");
     put(
         &[
@@ -288,6 +279,10 @@ fn sources(plan: &Plan, measured: &Measured, reached: &Reached) -> BTreeMap<&'st
     ] {
         put(&[field], "the device's capabilities");
     }
+    put(&["cpu.operator_us"], &by(&cpu.operator_ns));
+    put(&["cpu.gflops"], &by(&cpu.gflops));
+    put(&["cpu.gbs"], &by(&cpu.gbs));
+    put(&["cpu.threads"], "as the engine uses here");
     put(&["calibration.format"], "the layout of this file");
     put(&["kernel.ns"], &day);
     put(&["kernel.workers"], "as the engine launches it");
