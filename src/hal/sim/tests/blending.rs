@@ -6,7 +6,7 @@ use super::*;
 /// the first tenth and the first nine tenths of them.
 fn saturate(groups_max: usize, kernels: usize) -> (Totals, f64) {
     let mut profile = Profile::find("a100-80gb").unwrap();
-    profile.memory.l2_mib = 1e4; // what comes from L2 depends on who is there
+    profile.memory.l2_mib = Some(1e4); // what comes from L2 depends on who is there
     let mut gpu = Gpu::new(Arc::new(profile)).telling_apart(groups_max);
     let context = gpu.plain_context().unwrap();
     let streams: Vec<_> = (0..8).map(|_| gpu.stream(context, 0).unwrap()).collect();
