@@ -169,11 +169,17 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
             }
             Ok((seeds, recordings))
         };
+        // Each tenant once more alone, after the runs: a device may have changed its speed meanwhile.
+        let short = Scenario { length: Length::Duration(Nanos::from_ms(1.0)), warm_up: Nanos(0), ..scenario.clone() };
+        let options_after = RunOptions { device: Some(device.device.clone()), seed: Some(first), ..options.clone() };
+        let (after, _) = run_traced(&short, options_after, &Files::default())?;
         let (as_calibrated, recordings) = simulate(&profile)?;
         let measured = &metrics[0];
-        let scaled = twin::at_this_speed(&profile, measured, &as_calibrated, &recordings);
+        let alone: Vec<RunMetrics> = measured.iter().cloned().chain([after]).collect();
+        twin::warn_of_drift(&alone);
+        let scaled = twin::at_this_speed(&profile, &alone, &as_calibrated, &recordings);
         let (simulated, _) = simulate(&scaled)?;
-        let runs = twin::Runs { measured, as_calibrated: &as_calibrated, simulated: &simulated };
+        let runs = twin::Runs { measured, alone: &alone, as_calibrated: &as_calibrated, simulated: &simulated };
         twins = twin::errors(&runs, &recordings, &profile);
         metrics.push(simulated);
     }

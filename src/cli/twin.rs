@@ -1,9 +1,9 @@
 //! `cotenant run --twin FILE`: the scenario once more on the simulated twin of its device, and how far the twin is off.
 //!
 //! Two predictions. The first is the profile as it was calibrated. The second, which counts, is the same with every kernel's
-//! time scaled by what its model took alone in this process over what it takes alone on the twin: software devices run at
-//! another speed from one time to the next (`docs/PERFORMANCE.md`), and requests alone tell at which. Neither knows anything of
-//! the tenants together, which is what is predicted.
+//! time scaled by what its model took alone in this process, before and after the runs, over what it takes alone on the twin:
+//! software devices run at another speed from one time to the next (`docs/PERFORMANCE.md`), and requests alone tell at which.
+//! Neither knows anything of the tenants together, which is what is predicted.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -59,7 +59,7 @@ pub fn check(twin: &str, device: &str) -> Result<Profile, CliError> {
     let caps = device::open(device, WallClock::start())?.caps().clone();
     if (calibration.backend.as_str(), &calibration.device) != (caps.backend, &caps.name) {
         return Err(CliError::Input(format!(
-            "--twin {twin}: found the twin of {} ({}), allowed is one of {} ({}): `cotenant calibrate --device {device} --out …`",
+            "--twin {twin}: found the twin of {} ({}), allowed is that of {} ({}): cotenant calibrate --device {device}",
             calibration.device, calibration.backend, caps.name, caps.backend
         )));
     }
@@ -78,6 +78,8 @@ pub fn check(twin: &str, device: &str) -> Result<Profile, CliError> {
 pub struct Runs<'a> {
     /// Of the device.
     pub measured: &'a [RunMetrics],
+    /// Of the device, where each tenant was alone: the same and one more after them.
+    pub alone: &'a [RunMetrics],
     /// Of the twin as it was calibrated.
     pub as_calibrated: &'a [RunMetrics],
     /// Of the twin with its kernels scaled by [`at_this_speed`].
@@ -103,8 +105,23 @@ pub fn run(scenario: &Scenario, options: &RunOptions, profile: &Profile) -> Resu
     Ok(scenario_on(&builder.start_on(Box::new(device))?, scenario, options, &mut Quiet)?)
 }
 
-/// `profile` with the kernels of each tenant's model scaled by what it takes alone, measured over simulated. A kernel that several
-/// models have gets the geometric mean of theirs.
+/// Says so where a device did not keep its speed from the first run to the last.
+pub fn warn_of_drift(alone: &[RunMetrics]) {
+    const DRIFT_MAX: f64 = 1.15;
+    let (Some(first), Some(last)) = (alone.first(), alone.last()) else { return };
+    for (before, after) in first.tenants.iter().zip(&last.tenants) {
+        let Some((a, b)) = before.solo_latency_ms.zip(after.solo_latency_ms) else { continue };
+        if a.max(b) > DRIFT_MAX * a.min(b) {
+            let name = &before.name;
+            tracing::warn!(
+                "{name} took {a:.2} ms alone before and {b:.2} ms after: the device changed its speed; run again"
+            );
+        }
+    }
+}
+
+/// `profile` with the kernels of each tenant's model scaled by what it takes alone, measured over simulated. A kernel that
+/// several models have gets the geometric mean of theirs.
 pub fn at_this_speed(
     profile: &Profile,
     measured: &[RunMetrics],
@@ -147,7 +164,7 @@ fn error(
         measured.zip(simulated).filter(|(m, _)| *m > 0.0).map(|(m, s)| (s - m) / m)
     };
     let (measured, calibrated, simulated) = (mean(runs.measured), mean(runs.as_calibrated), mean(runs.simulated));
-    let alones = (alone(runs.measured, at), alone(runs.as_calibrated, at));
+    let alones = (alone(runs.alone, at), alone(runs.as_calibrated, at));
     let all: Vec<String> = recording.into_iter().flat_map(|r| keys(r)).collect();
     let launches_measured = all.iter().filter(|key| known.contains_key(key.as_str())).count();
     TwinError {
@@ -266,7 +283,11 @@ mod tests {
         let measured = [run(&[10.0, 20.0], Some(4.0)), run(&[60.0], Some(6.0))];
         let simulated = [run(&[33.0], Some(6.0)), run(&[], None)];
         let errors = |measured: &[RunMetrics], simulated: &[RunMetrics]| {
-            errors(&Runs { measured, simulated, as_calibrated: &measured[..measured.len().min(1)] }, &[], &profile)
+            errors(
+                &Runs { measured, alone: measured, simulated, as_calibrated: &measured[..measured.len().min(1)] },
+                &[],
+                &profile,
+            )
         };
         let all = errors(&measured, &simulated);
         let e = &all[0];

@@ -1,10 +1,10 @@
 //! Calibration: measures a device and describes it as a profile, its simulated twin, which `sim:FILE` opens.
 //!
 //! Measured are the rates of multiply-adds and copies, what submissions, dispatches and copies cost beside their work
-//! (`submissions.rs`), what the engine (`host.rs`) and operators on the CPU (`cpu.rs`) cost, and every kernel of a set of models (`kernels.rs`). Each number is a
-//! median with its spread, which stand beside it in the file (`twin.rs`); what is not measured is left out. A kernel that the
-//! simulator finds under its key takes its measured time; any other is counted at the device's rates, of which as much is
-//! reached as the measured kernels reach together.
+//! (`submissions.rs`), what the engine (`host.rs`) and operators on the CPU (`cpu.rs`) cost, and every kernel of a set of models
+//! (`kernels.rs`). Each number is a median with its spread, which stand beside it in the file (`twin.rs`); what is not measured
+//! is left out. A kernel that the simulator finds under its key takes its measured time; any other is counted at the device's
+//! rates, of which as much is reached as the measured kernels reach together.
 //!
 //! Models are measured alone. Nothing about several tenants goes into a profile, so that a run of several is a prediction.
 

@@ -412,7 +412,8 @@ mod tests {
         check(("fp32_tflops = 19.5", "fp32_tflops = -1.0"), "compute.fp32_tflops: found -1");
         check(("fp32_tflops = 19.5", "fp32_tflops = nan"), "compute.fp32_tflops: found NaN");
         check(("fp32_tflops = 19.5", "fp33_tflops = 19.5"), "fp33_tflops");
-        check(("l2_mib = 40", "#"), "memory");
+        check(("sm_gbs = 34.3", "#"), "memory");
+        check(("[power]", "[calibration]\nformat = 0\n\n[power]"), "calibration.format: found 0, this program reads 1");
         check(("starts = [0, 4]", "starts = [5]"), "mig.starts: ");
         assert!(Profile::find("a100").unwrap_err().to_string().contains("h100-sxm"));
         assert!(Profile::parse("x", "not toml").unwrap_err().field.contains("line 1"));
