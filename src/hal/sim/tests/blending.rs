@@ -18,7 +18,7 @@ fn saturate(groups_max: usize, kernels: usize) -> (Totals, f64) {
         if let Work::Roofline(r) = &mut cost.work {
             (r.dram_bytes, r.reused_bytes) = (2e4, 1e4);
         }
-        if n % 2 == 0 { cost } else { cost.persistent(300) }
+        if n.is_multiple_of(2) { cost } else { cost.persistent(300) }
     };
     let submit = |gpu: &mut Gpu, at: usize, n: usize| {
         gpu.submit(hosts[at], streams[at], Command::Kernel(cost(n)), at as u64).unwrap();

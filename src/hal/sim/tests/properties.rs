@@ -34,7 +34,8 @@ fn room_adds_up(gpu: &Gpu, pool: &Pool) {
             let train = &shared.trains[t];
             assert_eq!(train.cohort as usize, at);
             assert!(
-                train.sms <= cohort.n && (!cohort.uniform || train.sms == cohort.n && train.slots % train.sms == 0)
+                train.sms <= cohort.n
+                    && (!cohort.uniform || train.sms == cohort.n && train.slots.is_multiple_of(train.sms))
             );
             // Underflow would panic: no resource is given beyond what there is.
             room.take(&shared.jobs[train.job].shape.need, train.slots);
