@@ -12,6 +12,7 @@ use super::run::{Files, print, run_traced, seconds, status};
 use crate::engine::demo;
 use crate::engine::run::RunOptions;
 use crate::engine::scenario::Length;
+use crate::timeline::ClockKind;
 use crate::timeline::metrics::RunMetrics;
 
 /// See several models share this machine's best device
@@ -35,6 +36,8 @@ pub struct Args {
 pub struct Demo {
     metrics: RunMetrics,
     trace: PathBuf,
+    /// It was left to the program which device, and there was none.
+    settled: bool,
 }
 
 /// Runs the demo.
@@ -47,7 +50,8 @@ pub fn run(args: &Args) -> Result<Demo, CliError> {
     let options = RunOptions { device: Some(args.device.device.clone()), ..RunOptions::default() };
     let files = Files { trace: Some(args.trace.clone()), svg: args.svg.clone() };
     let (metrics, _) = run_traced(&scenario, options, &files)?;
-    Ok(Demo { metrics, trace: args.trace.clone() })
+    let settled = args.device.device == "auto" && metrics.clock == ClockKind::Virtual;
+    Ok(Demo { metrics, trace: args.trace.clone(), settled })
 }
 
 impl Report for Demo {
@@ -56,12 +60,16 @@ impl Report for Demo {
     }
 
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        if self.metrics.device.backend == "reference" {
+        if self.settled {
             writeln!(
                 out,
-                "No GPU was found, not even a software one, so operators were computed one by one on the CPU."
+                "No GPU was found, not even a software one, so this is a simulation: what {} would do.",
+                self.metrics.device.name
             )?;
-            writeln!(out, "A software GPU is enough (Debian: apt-get install mesa-vulkan-drivers libvulkan1).\n")?;
+            writeln!(
+                out,
+                "A software GPU is enough for a real one (Debian: apt-get install mesa-vulkan-drivers libvulkan1).\n"
+            )?;
         }
         print(&self.metrics, out)?;
         writeln!(

@@ -26,8 +26,8 @@ fn devices_that_are_not_there() {
     let none = |args: &[&str]| run(cotenant(args).env("VK_ICD_FILENAMES", "/nonexistent"));
     none(&["inspect", "zoo:keyword_spotting", "--device", "wgpu"]).complains(3, &["not available", "install"]);
     let auto = none(&["inspect", "zoo:keyword_spotting", "--json"]).expect(0);
-    assert_eq!(auto.json()["device"]["backend"], "reference");
-    assert!(auto.err.contains("CPU"), "it says what it settled for: {auto:?}");
+    assert_eq!(auto.json()["device"]["backend"], "sim");
+    assert!(auto.err.contains("simulated one is used, sim:a100-80gb"), "it says what it settled for: {auto:?}");
 }
 
 #[test]
