@@ -261,10 +261,10 @@ fn what_was_submitted_completes_although_its_tenant_is_gone() {
     device.free(recording.arena);
     let done = wait(&mut device);
     assert!(done.reads[0].iter().any(|b| *b != 0) && done.failed.is_empty());
-    assert!(matches!(
-        device.submit(lane, whole(&recording, id, 1, 100, &input(&recording))),
-        Err(HalError::NoRecording(_))
-    ));
+    let whole = whole(&recording, id, 1, 100, &input(&recording));
+    let late = Submission { uploads: Vec::new(), reads: Vec::new(), ..whole.clone() };
+    assert_eq!(device.submit(lane, late).unwrap_err(), HalError::NoRecording(id));
+    assert!(matches!(device.submit(lane, whole), Err(HalError::Range { .. })));
 }
 
 #[test]
