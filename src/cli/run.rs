@@ -14,10 +14,9 @@ use super::report::{Report, progress, to_json};
 use super::seeds::{self, Seeds};
 use super::table::{Table, number};
 use super::twin::{self, TwinError};
+use crate::engine::LoadStage;
 use crate::engine::run::{RunOptions, RunReport, RunStage, scenario};
 use crate::engine::scenario::{Length, PolicySpec, Scenario};
-use crate::engine::{LoadStage, device};
-use crate::hal::sim::{Profile, SimOptions};
 use crate::service::policy::POLICIES;
 use crate::tensor::{HostTensor, Nanos};
 use crate::timeline::metrics::{RunMetrics, TenantMetrics};
@@ -112,9 +111,6 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
     for warning in scenario.warnings() {
         tracing::warn!("{warning}");
     }
-    if let Some(twin) = &args.twin {
-        device::simulated(twin, SimOptions::default()).map_err(|e| CliError::Input(format!("--twin: {e}")))?;
-    }
     let device = DeviceArg { device: args.device.clone().unwrap_or_else(|| scenario.device.clone()) };
     if device.is_all() && (args.files.trace.is_some() || args.files.svg.is_some()) {
         let what = "--trace and --svg show one device; choose one instead of all";
@@ -158,29 +154,10 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
     let differences = differences(&metrics, &first_outputs);
     let mut twins = Vec::new();
     if let Some(profile) = twin {
-        // It computes no outputs, and the files show the device.
-        let simulate = |profile: &Profile| -> Result<_, CliError> {
-            let (mut seeds, mut recordings) = (Vec::new(), Vec::new());
-            for seed in each_seed() {
-                let options = RunOptions { seed: Some(seed), ..options.clone() };
-                let report = twin::run(&scenario, &options, profile)?;
-                seeds.push(report.metrics);
-                recordings = report.recordings;
-            }
-            Ok((seeds, recordings))
-        };
-        // Each tenant once more alone, after the runs: a device may have changed its speed meanwhile.
-        let short = Scenario { length: Length::Duration(Nanos::from_ms(1.0)), warm_up: Nanos(0), ..scenario.clone() };
-        let options_after = RunOptions { device: Some(device.device.clone()), seed: Some(first), ..options.clone() };
-        let (after, _) = run_traced(&short, options_after, &Files::default())?;
-        let (as_calibrated, recordings) = simulate(&profile)?;
-        let measured = &metrics[0];
-        let alone: Vec<RunMetrics> = measured.iter().cloned().chain([after]).collect();
-        twin::warn_of_drift(&alone);
-        let scaled = twin::at_this_speed(&profile, &alone, &as_calibrated, &recordings);
-        let (simulated, _) = simulate(&scaled)?;
-        let runs = twin::Runs { measured, alone: &alone, as_calibrated: &as_calibrated, simulated: &simulated };
-        twins = twin::errors(&runs, &recordings, &profile);
+        // The files show the device.
+        let options = RunOptions { device: Some(device.device.clone()), ..options };
+        let (simulated, errors) = twin::compare(&scenario, &options, &profile, &metrics[0])?;
+        twins = errors;
         metrics.push(simulated);
     }
     let all = device.is_all() || args.twin.is_some();

@@ -117,7 +117,7 @@ fn what_is_no_twin_is_refused_before_anything_runs() {
         call(&["run", &scenario, "--device", device, "--twin", twin]).complains(2, words);
     };
     check("a100-80gb", "null", &["--twin a100-80gb", "was not measured", "cotenant calibrate"]);
-    check("a200", "null", &["--twin a200", "h100-sxm"]);
+    check("a200", "null", &["--twin a200: name", "h100-sxm"]);
     check("no/twin.toml", "null", &["--twin no/twin.toml"]);
     let text = file(dir.path(), "text.toml", "not a profile");
     check(&text, "null", &["--twin", "text.toml", "line 1"]);

@@ -169,7 +169,8 @@ fn places_are_found_again() {
     check(s.place_of_tenant(0, &["arrival"]), "19:11");
     check(s.place_of_tenant(1, &["dims"]), "21:1");
     check(s.place_of_tenant(2, &["model"]), "26:9");
-    check(s.place_of_tenant(3, &["model"]), "1:1");
+    check(s.place_of_tenant(3, &["model"]), "29:9");
+    check(s.place_of_tenant(4, &["model"]), "1:1");
     assert_eq!(
         s.warnings(),
         ["dir/s.toml:17:13: tenant \"face\": max_batch = 8 has no effect: requests are not batched yet"]

@@ -1,24 +1,14 @@
-//! `cotenant run --twin FILE`: the scenario once more on the simulated twin of its device, and how far the twin is off.
-//!
-//! Two predictions. The first is the profile as it was calibrated. The second, which counts, is the same with every kernel's
-//! time scaled by what its model took alone in this process, before and after the runs, over what it takes alone on the twin:
-//! software devices run at another speed from one time to the next (`docs/PERFORMANCE.md`), and requests alone tell at which.
-//! Neither knows anything of the tenants together, which is what is predicted.
+//! How far a twin is off, tenant by tenant, and the speed at which its device runs.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::error::CliError;
-use super::table::{Table, number};
-use crate::engine::run::{RunOptions, RunReport, RunStage, Watch, scenario_on};
-use crate::engine::scenario::Scenario;
-use crate::engine::{Engine, device};
-use crate::hal::sim::{Profile, SimDevice, SimOptions, VirtualClock, kernel_key};
-use crate::hal::{Recording, WallClock};
+use crate::cli::table::{Table, number};
+use crate::hal::Recording;
+use crate::hal::sim::{Profile, kernel_key};
 use crate::timeline::metrics::{RunMetrics, TenantMetrics};
 
 /// A tenant's latencies on a device and on its simulated twin.
@@ -45,68 +35,21 @@ pub struct TwinError {
     launches_counted: usize,
 }
 
-/// Checks that `twin` describes the device called `device`, before anything runs.
-///
-/// # Errors
-/// [`CliError::Input`] naming the profile, what was found and what is allowed; that of opening the device.
-pub fn check(twin: &str, device: &str) -> Result<Profile, CliError> {
-    let open = device::simulated(twin, SimOptions::default());
-    let profile = open.map_err(|e| CliError::Input(format!("--twin {e}")))?.gpu().profile().as_ref().clone();
-    let Some(calibration) = &profile.calibration else {
-        let what = "the profile was not measured; allowed is a file that `cotenant calibrate` wrote";
-        return Err(CliError::Input(format!("--twin {twin}: {what}")));
-    };
-    let caps = device::open(device, WallClock::start())?.caps().clone();
-    if (calibration.backend.as_str(), &calibration.device) != (caps.backend, &caps.name) {
-        return Err(CliError::Input(format!(
-            "--twin {twin}: found the twin of {} ({}), allowed is that of {} ({}): cotenant calibrate --device {device}",
-            calibration.device, calibration.backend, caps.name, caps.backend
-        )));
-    }
-    if calibration.driver != caps.driver {
-        tracing::warn!(
-            "{twin} was measured with the driver {}, this one is {}: calibrate again",
-            calibration.driver,
-            caps.driver
-        );
-    }
-    Ok(profile)
-}
-
 /// The runs of a scenario that are compared: on the device, on its twin, and on the twin at the device's present speed; each
 /// with the same seeds.
-pub struct Runs<'a> {
+pub(super) struct Runs<'a> {
     /// Of the device.
-    pub measured: &'a [RunMetrics],
+    pub(super) measured: &'a [RunMetrics],
     /// Of the device, where each tenant was alone: the same and one more after them.
-    pub alone: &'a [RunMetrics],
+    pub(super) alone: &'a [RunMetrics],
     /// Of the twin as it was calibrated.
-    pub as_calibrated: &'a [RunMetrics],
+    pub(super) as_calibrated: &'a [RunMetrics],
     /// Of the twin with its kernels scaled by [`at_this_speed`].
-    pub simulated: &'a [RunMetrics],
-}
-
-/// Runs `scenario` on a simulated device with `profile`.
-///
-/// # Errors
-/// [`CliError`]: what is wrong with the scenario or its models.
-pub fn run(scenario: &Scenario, options: &RunOptions, profile: &Profile) -> Result<RunReport, CliError> {
-    struct Quiet;
-    impl Watch for Quiet {
-        fn stage(&mut self, _: RunStage) {}
-
-        fn look(&mut self, _: &Engine) -> ControlFlow<()> {
-            ControlFlow::Continue(())
-        }
-    }
-    let device = SimDevice::open(profile.clone(), VirtualClock::new(), SimOptions::default());
-    let policy = options.policy.as_ref().unwrap_or(&scenario.policy);
-    let builder = Engine::builder().policy(&policy.name).policy_options(policy.options.clone());
-    Ok(scenario_on(&builder.start_on(Box::new(device))?, scenario, options, &mut Quiet)?)
+    pub(super) simulated: &'a [RunMetrics],
 }
 
 /// Says so where a device did not keep its speed from the first run to the last.
-pub fn warn_of_drift(alone: &[RunMetrics]) {
+pub(super) fn warn_of_drift(alone: &[RunMetrics]) {
     const DRIFT_MAX: f64 = 1.15;
     let (Some(first), Some(last)) = (alone.first(), alone.last()) else { return };
     for (before, after) in first.tenants.iter().zip(&last.tenants) {
@@ -122,7 +65,7 @@ pub fn warn_of_drift(alone: &[RunMetrics]) {
 
 /// `profile` with the kernels of each tenant's model scaled by what it takes alone, measured over simulated. A kernel that
 /// several models have gets the geometric mean of theirs.
-pub fn at_this_speed(
+pub(super) fn at_this_speed(
     profile: &Profile,
     measured: &[RunMetrics],
     simulated: &[RunMetrics],
@@ -145,7 +88,7 @@ pub fn at_this_speed(
 }
 
 /// Compares runs, seed by seed the same; `recordings` are the tenants' models on the twin.
-pub fn errors(runs: &Runs, recordings: &[Arc<Recording>], profile: &Profile) -> Vec<TwinError> {
+pub(super) fn errors(runs: &Runs, recordings: &[Arc<Recording>], profile: &Profile) -> Vec<TwinError> {
     let known = profile.measured();
     let Some(first) = runs.measured.first() else { return Vec::new() };
     let tenants = first.tenants.iter().enumerate();
@@ -252,6 +195,7 @@ pub fn print(errors: &[TwinError], out: &mut dyn Write) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hal::sim::{SimDevice, SimOptions, VirtualClock};
     use crate::tensor::Nanos;
     use crate::timeline::metrics::{Meter, Observed, TenantFacts, Totals};
     use crate::timeline::{ClockKind, DeviceInfo};
@@ -327,13 +271,5 @@ mod tests {
         };
         assert_eq!(ns(&recordings), [150.0, 100.0, 100.0]);
         assert_eq!(ns(&[]), [100.0; 3]);
-    }
-
-    #[test]
-    fn a_profile_that_was_not_measured_is_no_twin() {
-        let message = check("a100-80gb", "null").unwrap_err().to_string();
-        assert!(message.contains("--twin a100-80gb: the profile was not measured"), "{message}");
-        let message = check("nowhere.toml", "null").unwrap_err().to_string();
-        assert!(message.starts_with("--twin nowhere.toml: file: "), "{message}");
     }
 }
