@@ -6,7 +6,9 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 venv=${XDG_CACHE_HOME:-$HOME/.cache}/cotenant/peers/ort_webgpu
 pins="onnxruntime-webgpu==1.27.0 numpy==2.2.6"
-icd=${VK_ICD_FILENAMES:-/usr/lib/chromium/vk_swiftshader_icd.json}
+# Of the drivers that the environment names, only SwiftShader: both sides must find the same device.
+icd=$(echo "${VK_ICD_FILENAMES:-}" | tr ':' '\n' | grep -i swiftshader | head -n 1)
+icd=${icd:-/usr/lib/chromium/vk_swiftshader_icd.json}
 
 die() { echo "ort_webgpu.sh: $*" >&2; exit "${status:-2}"; }
 

@@ -25,6 +25,10 @@ use crate::timeline::{ClockKind, Timeline, perfetto, svg};
 /// Events that a trace keeps; of longer runs the last ones.
 const TRACE_EVENTS_MAX: usize = 1_000_000;
 
+/// Runs that a twin is compared with unless said: a software device is faster in one than in another, and requests that come
+/// one way in one come otherwise in the next.
+const TWIN_SEEDS: u32 = 5;
+
 /// Run a scenario: tenants, arrivals, a policy; metrics
 #[derive(ClapArgs, Debug)]
 pub struct Args {
@@ -40,9 +44,9 @@ pub struct Args {
     /// Instead of the scenario's seed
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Run with this many seeds, one after another, and give confidence intervals
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    seeds: u32,
+    /// Run with this many seeds, one after another, and give confidence intervals [default: 1, with --twin 5]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    seeds: Option<u32>,
     /// Also run on this simulated twin (a profile that `calibrate` wrote) and give its error per tenant
     #[arg(long, value_name = "PROFILE.toml")]
     twin: Option<String>,
@@ -112,11 +116,13 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
         tracing::warn!("{warning}");
     }
     let device = DeviceArg { device: args.device.clone().unwrap_or_else(|| scenario.device.clone()) };
-    if device.is_all() && (args.files.trace.is_some() || args.files.svg.is_some()) {
+    let files_wanted = args.files.trace.is_some() || args.files.svg.is_some();
+    if device.is_all() && files_wanted {
         let what = "--trace and --svg show one device; choose one instead of all";
         return Err(CliError::Input(what.into()));
     }
-    if args.seeds > 1 && (args.files.trace.is_some() || args.files.svg.is_some()) {
+    let seeds = args.seeds.unwrap_or(if args.twin.is_some() && !files_wanted { TWIN_SEEDS } else { 1 });
+    if seeds > 1 && files_wanted {
         return Err(CliError::Input("--trace and --svg show one run; choose one seed".into()));
     }
     let twin = match &args.twin {
@@ -138,7 +144,7 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
     // The scenario's own device keeps its place in the file for messages.
     let own = args.device.is_none() && !device.is_all();
     let devices = if own { vec![None] } else { device.each().into_iter().map(Some).collect() };
-    let each_seed = || (0..u64::from(args.seeds)).map(|k| first.wrapping_add(k));
+    let each_seed = || (0..u64::from(seeds)).map(|k| first.wrapping_add(k));
     for spec in devices {
         let mut seeds = Vec::new();
         for seed in each_seed() {
@@ -323,7 +329,8 @@ impl Report for Ran {
             }
             Ran::Devices { metrics, differences, twins, files, .. } => {
                 for seeds in metrics {
-                    for metrics in seeds {
+                    // Of a twin only what all its runs say together is of interest.
+                    for metrics in seeds.iter().filter(|_| twins.is_empty() || seeds.len() == 1) {
                         print(metrics, out)?;
                     }
                     if seeds.len() > 1 {
