@@ -25,10 +25,6 @@ use crate::timeline::{ClockKind, Timeline, perfetto, svg};
 /// Events that a trace keeps; of longer runs the last ones.
 const TRACE_EVENTS_MAX: usize = 1_000_000;
 
-/// Runs that a twin is compared with unless said: a software device is faster in one than in another, and requests that come
-/// one way in one come otherwise in the next.
-const TWIN_SEEDS: u32 = 5;
-
 /// Run a scenario: tenants, arrivals, a policy; metrics
 #[derive(ClapArgs, Debug)]
 pub struct Args {
@@ -44,10 +40,11 @@ pub struct Args {
     /// Instead of the scenario's seed
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Run with this many seeds, one after another, and give confidence intervals [default: 1, with --twin 5]
+    /// Run with this many seeds, one after another, and give confidence intervals [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     seeds: Option<u32>,
-    /// Also run on this simulated twin (a profile that `calibrate` wrote) and give its error per tenant
+    /// Also run on this simulated twin (a profile that `calibrate` wrote) and give its error per tenant, over five seeds
+    /// unless --seeds says how many
     #[arg(long, value_name = "PROFILE.toml")]
     twin: Option<String>,
     #[command(flatten)]
@@ -121,7 +118,7 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
         let what = "--trace and --svg show one device; choose one instead of all";
         return Err(CliError::Input(what.into()));
     }
-    let seeds = args.seeds.unwrap_or(if args.twin.is_some() && !files_wanted { TWIN_SEEDS } else { 1 });
+    let seeds = args.seeds.unwrap_or(1);
     if seeds > 1 && files_wanted {
         return Err(CliError::Input("--trace and --svg show one run; choose one seed".into()));
     }
@@ -162,7 +159,9 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
     if let Some(profile) = twin {
         // The files show the device.
         let options = RunOptions { device: Some(device.device.clone()), ..options };
-        let (simulated, errors) = twin::compare(&scenario, &options, &profile, &metrics[0])?;
+        let seeds_min = if args.seeds.is_some() { 1 } else { twin::SEEDS };
+        let (mut simulated, errors) = twin::compare(&scenario, &options, &profile, &metrics[0], seeds_min)?;
+        simulated.truncate(metrics[0].len());
         twins = errors;
         metrics.push(simulated);
     }
@@ -329,8 +328,7 @@ impl Report for Ran {
             }
             Ran::Devices { metrics, differences, twins, files, .. } => {
                 for seeds in metrics {
-                    // Of a twin only what all its runs say together is of interest.
-                    for metrics in seeds.iter().filter(|_| twins.is_empty() || seeds.len() == 1) {
+                    for metrics in seeds {
                         print(metrics, out)?;
                     }
                     if seeds.len() > 1 {

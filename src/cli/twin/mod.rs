@@ -22,6 +22,10 @@ use crate::timeline::metrics::RunMetrics;
 use errors::{Runs, at_this_speed, errors, warn_of_drift};
 pub use errors::{TwinError, print};
 
+/// Runs with as many seeds tell more than one: a software device is faster in one than in the next, and requests meet in
+/// other ways.
+pub const SEEDS: usize = 5;
+
 /// Checks that `twin` describes the device called `device`, before anything runs.
 ///
 /// # Errors
@@ -50,8 +54,8 @@ pub fn check(twin: &str, device: &str) -> Result<Profile, CliError> {
     Ok(profile)
 }
 
-/// Runs `scenario` on the twin with the seeds of `measured`, which are runs on its device as `options` say. Answers the twin's
-/// runs, of which the last are those at the device's present speed, and its errors.
+/// Compares `scenario` on the twin with `measured`, runs on its device as `options` say, and with further runs, so that
+/// there are at least `seeds_min`. Answers the twin's runs at the device's present speed, seed by seed the same, and its errors.
 ///
 /// # Errors
 /// [`CliError`]: what is wrong with the scenario, its models or the device.
@@ -60,7 +64,13 @@ pub fn compare(
     options: &RunOptions,
     profile: &Profile,
     measured: &[RunMetrics],
+    seeds_min: usize,
 ) -> Result<(Vec<RunMetrics>, Vec<TwinError>), CliError> {
+    let mut measured = measured.to_vec();
+    while let Some(last) = measured.last().filter(|_| measured.len() < seeds_min) {
+        let next = RunOptions { seed: Some(last.seed.wrapping_add(1)), ..options.clone() };
+        measured.push(run_traced(scenario, next, &Files::default())?.0);
+    }
     let seeds: Vec<u64> = measured.iter().map(|m| m.seed).collect();
     let simulate = |profile: &Profile| -> Result<_, CliError> {
         let (mut all, mut recordings) = (Vec::new(), Vec::new());
@@ -79,7 +89,7 @@ pub fn compare(
     let alone: Vec<RunMetrics> = measured.iter().cloned().chain([after]).collect();
     warn_of_drift(&alone);
     let (simulated, _) = simulate(&at_this_speed(profile, &alone, &as_calibrated, &recordings))?;
-    let runs = Runs { measured, alone: &alone, as_calibrated: &as_calibrated, simulated: &simulated };
+    let runs = Runs { measured: &measured, alone: &alone, as_calibrated: &as_calibrated, simulated: &simulated };
     let errors = errors(&runs, &recordings, profile);
     Ok((simulated, errors))
 }
