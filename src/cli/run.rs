@@ -442,7 +442,8 @@ fn tenant_row(t: &TenantMetrics) -> Vec<String> {
     let counts = [t.requests, t.completed, t.rejected, t.failed].map(|n| n.to_string());
     let l = &t.latency_ms;
     let times = [Some(t.throughput_rps), t.solo_latency_ms, l.mean, l.p50, l.p95, l.p99, l.max].map(number);
-    let promise = [number(Some(t.slo_ms)), format!("{:.0}%", t.slo_attainment * 100.0), t.cpu_nodes.to_string()];
+    let kept = if t.requests == 0 { "-".into() } else { format!("{:.0}%", t.slo_attainment * 100.0) };
+    let promise = [number(Some(t.slo_ms)), kept, t.cpu_nodes.to_string()];
     [t.name.clone(), t.model.clone()].into_iter().chain(counts).chain(times).chain(promise).collect()
 }
 

@@ -32,6 +32,9 @@ use draft::{Draft, Submitted};
 use flight::InFlight;
 use preemption::Preemptions;
 
+/// A policy that has nothing run for so long, while operators are ready, counts as stalled.
+const STALL_MAX: Nanos = Nanos(60_000_000_000);
+
 /// See the module's comment.
 pub(super) struct Dispatcher {
     pub(super) device: Box<dyn Device>,
@@ -55,6 +58,8 @@ pub(super) struct Dispatcher {
     policy: Box<dyn Policy>,
     /// When the policy wants to be asked again.
     wake: Option<Nanos>,
+    /// Since when operators are ready and the policy has nothing run.
+    idle_since: Option<Nanos>,
     config: Config,
     pub(super) cpu: CpuPool,
     compiler: SyncSender<CompileJob>,
@@ -113,6 +118,7 @@ impl Dispatcher {
             spare: Vec::new(),
             policy,
             wake: None,
+            idle_since: None,
             config,
             cpu,
             compiler,
@@ -187,6 +193,7 @@ impl Dispatcher {
             }
             self.decide(&mut draft);
             if !draft.is_empty() {
+                self.idle_since = None;
                 self.submit(draft, None);
             } else if self.in_flight.len() == before {
                 return self.end_stall();
@@ -264,11 +271,18 @@ impl Dispatcher {
         }
     }
 
-    /// Where operators are ready, nothing runs and the policy asked for no later moment, nobody would ever be served: the
-    /// open requests fail, so that whoever waits for them learns why.
+    /// Where operators are ready, nothing runs and the policy asked for no later moment, or put it off for [`STALL_MAX`], nobody
+    /// would ever be served: the open requests fail, so that whoever waits for them learns why.
     fn end_stall(&mut self) {
         let runs = self.cpu.is_busy() || !self.in_flight.is_empty();
-        if !runs && self.board.is_ready() && self.wake.is_none() && self.lost.is_none() {
+        if runs || !self.board.is_ready() || self.lost.is_some() {
+            self.idle_since = None;
+            return;
+        }
+        let now = self.now();
+        let since = *self.idle_since.get_or_insert(now);
+        if self.wake.is_none() || now.since(since) >= STALL_MAX {
+            self.idle_since = None;
             self.faults.stalled();
             self.fail_open(&mut |tenant| InferError::Stalled { tenant });
         }

@@ -113,12 +113,8 @@ fn no_more_run_at_once_than_there_are_threads_and_all_have_their_turn() {
     let answers: Vec<_> = (0..20).map(|k| (k as f32, tenants[k % 5].infer(x(k as f32)).unwrap())).collect();
     gate.wait_until_it_began();
     gate.wait_until_it_began();
-    for _ in 0..18 {
-        gate.open();
-        gate.wait_until_it_began();
-    }
-    gate.open();
-    gate.open();
+    // Who goes on first is not decided: where that is a tenant's last request, nobody else may begin.
+    (0..20).for_each(|_| gate.open());
     for (k, answer) in answers {
         assert_eq!(first(answer.wait().unwrap()), k + 1.0);
     }

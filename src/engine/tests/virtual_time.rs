@@ -55,6 +55,17 @@ fn without_results_the_time_is_the_same() {
 }
 
 #[test]
+fn a_policy_that_puts_everything_off_fails_the_requests() {
+    let device = SimDevice::open(Profile::bare(4), VirtualClock::new(), SimOptions { numerics: true });
+    let later = |_: &service::View, out: &mut Decisions| out.wake_at(Nanos(1 << 60));
+    let engine = Engine::builder().own_policy("later", Box::new(Nonsense(later))).start_on(Box::new(device)).unwrap();
+    let tenant = load(&engine, "t", "LL");
+    let error = tenant.infer(x(0.0)).unwrap().wait().unwrap_err().to_string();
+    assert!(error.contains("the policy granted nothing"), "{error}");
+    assert_eq!(engine.stats().unwrap().faults.first, Some(PolicyFault::Stalled));
+}
+
+#[test]
 fn no_more_run_at_once_than_there_are_modelled_threads() {
     let clock = VirtualClock::new();
     let shared: SharedClock = Arc::new(clock.clone());

@@ -100,15 +100,25 @@ impl<K: Ord + Copy> Ranked<K> {
         self.places[self.heap[at].1.0 as usize] = at as u32;
     }
 
-    /// Grants tenants everything they have ready, in order, as long as there is room. Who was granted something is out
+    /// Grants tenants everything they have ready, in order, as long as there is room and the order is known: where a request ends
+    /// and the tenant's next one may come before others', the next decision goes on. Who was granted something is out
     /// until the next [`Ranked::update`], which lists it as changed.
     pub(super) fn serve(&mut self, view: &View, out: &mut Decisions) {
         while out.operators_left() > 0
             && let Some((_, tenant)) = self.pop()
         {
-            out.grant(tenant, ready(view, tenant));
+            let granted = out.grant(tenant, ready(view, tenant));
+            if ends_before_another(view, tenant, granted) {
+                return;
+            }
         }
     }
+}
+
+/// Whether `granted` operators end the tenant's request while it has another, of which nothing is known yet.
+pub(super) fn ends_before_another(view: &View, tenant: TenantId, granted: u32) -> bool {
+    let ends = |t: &TenantView| t.queued > 0 && t.request.is_some_and(|r| granted >= r.operators_left);
+    view.tenant(tenant).is_some_and(ends)
 }
 
 /// Operators of a tenant that could be submitted now.

@@ -2,7 +2,7 @@
 //! models one after the other. All wait for a request that waits for the CPU; [`super::Fifo`] lets others by.
 
 use super::Policy;
-use super::ranked::{Ranked, ready};
+use super::ranked::{Ranked, ends_before_another, ready};
 use crate::service::{Decisions, View};
 use crate::tensor::{Nanos, RequestId, TenantId};
 
@@ -29,6 +29,9 @@ impl Policy for Sequential {
             }
             self.begun = None;
             self.waiting.set(tenant, None);
+            if ends_before_another(view, tenant, granted) {
+                return;
+            }
         }
     }
 }
@@ -58,6 +61,18 @@ mod tests {
         assert_eq!(decide(policy, 9, &[(1, 5, 2), (2, 4, 4)]), "0x2");
         assert_eq!(decide(policy, 9, &[(1, 3, 0), (2, 4, 4)]), "");
         assert_eq!(decide(policy, 9, &[(1, 3, 3), (2, 4, 4)]), "0x3 1x4");
+    }
+
+    #[test]
+    fn a_request_of_the_same_tenant_may_have_arrived_before_others() {
+        let mut tenants = super::super::table::tenants(&[(1, 2, 2), (5, 4, 4)]);
+        tenants[0].queued = 1;
+        for policy in [&mut Sequential::default() as &mut dyn Policy, &mut super::super::Fifo::default()] {
+            assert_eq!(super::super::table::decide_tenants(policy, 9, &tenants), "0x2", "the next decision knows");
+            tenants[0].queued = 0;
+            assert_eq!(super::super::table::decide_tenants(policy, 9, &tenants), "0x2 1x4");
+            tenants[0].queued = 1;
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! NVIDIA's vGPU schedulers:
 //! - `best-effort`: tenants with nothing to do are passed over at once, so the device is never idle for fairness' sake;
 //! - `equal-share`: every loaded tenant has its slice, used or not, so nobody's speed depends on what others do;
-//! - `fixed-share`: as equal-share with a fixed number of slots, so it does not depend on how many others there are.
+//! - `fixed-share`: as equal-share with a fixed number of slots, so it does not depend on how many others there are; there are never
+//!   fewer slots than tenants.
 //!
 //! A slice ends by the clock. What was submitted before its end runs into the next one: the device is not drained.
 //! Source of the forms: NVIDIA Virtual GPU Software User Guide; of the default slice of 2 ms: the same.
@@ -73,7 +74,7 @@ impl Policy for TimeSlice {
         let (owner, end) = match self.form {
             Form::BestEffort => self.by_turn(now, view),
             Form::EqualShare => self.by_clock(now, view, view.tenants.len() as u64),
-            Form::FixedShare { slots } => self.by_clock(now, view, slots),
+            Form::FixedShare { slots } => self.by_clock(now, view, slots.max(view.tenants.len() as u64)),
         };
         if let Some(owner) = owner {
             out.grant(owner, ready(view, owner));
@@ -117,6 +118,14 @@ mod tests {
         let rows = [(0, 9, 9), (0, 9, 9)];
         let decided: Vec<String> = (0..5).map(|k| decide_at(policy, 2.0 * f64::from(k), 4, &rows)).collect();
         assert_eq!(decided, ["0x4", "1x4", "", "", "0x4"]);
+    }
+
+    #[test]
+    fn everybody_has_a_slot_even_where_fewer_were_asked_for() {
+        let policy = &mut policy("fixed", 1);
+        let rows = [(0, 9, 9), (0, 9, 9), (0, 9, 9)];
+        let decided: Vec<String> = (0..4).map(|k| decide_at(policy, 2.0 * f64::from(k), 4, &rows)).collect();
+        assert_eq!(decided, ["0x4", "1x4", "2x4", "0x4"]);
     }
 
     #[test]
