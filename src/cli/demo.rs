@@ -74,9 +74,9 @@ impl Report for Demo {
         print(&self.metrics, out)?;
         writeln!(
             out,
-            "\"alone ms\" is the latency without company; ANTT is the mean slowdown against it, STP how many"
+            "\"alone ms\" is the latency of a lone request; ANTT is the mean slowdown against it, STP the sum of the speeds"
         )?;
-        writeln!(out, "models' worth of work the device did at a time.\n")?;
+        writeln!(out, "against it. Waiting counts, behind other models and behind a model's own requests alike.\n")?;
         writeln!(
             out,
             "The trace is in {}: open it with cotenant-app or at ui.perfetto.dev. Next:",

@@ -83,7 +83,8 @@ pub struct Totals {
     pub throughput_rps: f64,
     /// Answered within their promise per second.
     pub goodput_rps: f64,
-    /// [`progress::antt`] of mean latencies; `None` where a tenant was starved or its solo latency is unknown.
+    /// [`progress::antt`] of mean latencies, from arrival to answer, against that of a lone request: what waits behind its own
+    /// tenant's requests counts too, so that one tenant in a closed loop of eight has 8. `None` where a tenant was starved or its solo latency is unknown.
     pub antt: Option<f64>,
     /// [`progress::stp`] of mean latencies.
     pub stp: Option<f64>,

@@ -6,7 +6,8 @@
 //!   fewer slots than tenants.
 //!
 //! A slice ends by the clock. What was submitted before its end runs into the next one: the device is not drained.
-//! Source of the forms: NVIDIA Virtual GPU Software User Guide; of the default slice of 2 ms: the same.
+//! Source of the forms: NVIDIA Virtual GPU Software User Guide; of the default slice of 2 ms: the same, which has 1 ms beyond eight
+//! vGPUs. Here the slice does not change with the number of tenants: `slice_ms` says another one.
 
 use super::ranked::ready;
 use super::{Policy, PolicyError, option};
