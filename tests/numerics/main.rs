@@ -3,6 +3,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/net.rs"]
+mod net;
 
 mod exponentials;
 mod indices;

@@ -14,6 +14,7 @@ use tract_onnx::pb::{
 };
 
 use crate::common;
+pub use crate::net::{int, ints, text};
 
 /// ONNX's number of an element type.
 fn code(dtype: DType) -> i32 {
@@ -38,21 +39,6 @@ pub fn node(op: &str, inputs: &str, outputs: &str, attribute: Vec<AttributeProto
         attribute,
         ..NodeProto::default()
     }
-}
-
-/// An attribute of one integer.
-pub fn int(name: &str, i: i64) -> AttributeProto {
-    AttributeProto { name: name.into(), r#type: 2, i, ..AttributeProto::default() }
-}
-
-/// An attribute of several integers.
-pub fn ints(name: &str, ints: &[i64]) -> AttributeProto {
-    AttributeProto { name: name.into(), r#type: 7, ints: ints.to_vec(), ..AttributeProto::default() }
-}
-
-/// An attribute of text.
-pub fn text(name: &str, s: &str) -> AttributeProto {
-    AttributeProto { name: name.into(), r#type: 3, s: s.as_bytes().to_vec(), ..AttributeProto::default() }
 }
 
 /// A model whose inputs have the types and shapes of these tensors.
