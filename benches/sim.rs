@@ -181,7 +181,14 @@ impl Stages {
         let mut submission = Submission::default();
         for (operation, o) in (0..).zip(&compiled.recording.operations) {
             for (launch, l) in (0..).zip(&o.launches) {
-                let slice = Slice { recording, operation, launch, tiles: 0..l.tiles, workers: workers.min(l.tiles) };
+                let slice = Slice {
+                    recording,
+                    operation,
+                    launch,
+                    tiles: 0..l.tiles,
+                    workers: workers.min(l.tiles),
+                    follows: false,
+                };
                 submission.stages.push(Stage::of(slice));
             }
         }

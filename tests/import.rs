@@ -177,7 +177,14 @@ fn run_on(
                 let per_worker = (20_000 / (launch.tile_iterations + 1)).max(1);
                 let workers = launch.tiles.min(launch.tiles.div_ceil(per_worker).max(8)).min(65_535);
                 let tiles = 0..launch.tiles;
-                stages.push(Stage::of(Slice { recording: id, operation: at as u32, launch: l as u32, tiles, workers }));
+                stages.push(Stage::of(Slice {
+                    recording: id,
+                    operation: at as u32,
+                    launch: l as u32,
+                    tiles,
+                    workers,
+                    follows: false,
+                }));
             }
         }
         flush(device, &mut stages).map_err(|e| e.to_string())?;

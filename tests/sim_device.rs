@@ -40,7 +40,9 @@ fn whole(recording: &Recording, id: RecordingId, slices: u32, workers: u32, inpu
         for (launch, l) in (0..).zip(&o.launches) {
             let cut = |at: u32| (u64::from(l.tiles) * u64::from(at) / u64::from(slices)) as u32;
             let ranges = (0..slices).map(|s| cut(s)..cut(s + 1)).filter(|r| !r.is_empty());
-            let slices = ranges.map(|tiles| Slice { recording: id, operation, launch, tiles, workers }).collect();
+            let slices = ranges
+                .map(|tiles| Slice { recording: id, operation, launch, tiles, workers, follows: false })
+                .collect();
             submission.stages.push(Stage { slices });
         }
     }

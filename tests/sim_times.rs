@@ -35,7 +35,7 @@ fn kernel(device: &mut SimDevice, us: f64, tiles: u32) -> RecordingId {
 
 /// A slice of all tiles.
 fn slice(recording: RecordingId, tiles: u32) -> Slice {
-    Slice { recording, operation: 0, launch: 0, tiles: 0..tiles, workers: 1_000 }
+    Slice { recording, operation: 0, launch: 0, tiles: 0..tiles, workers: 1_000, follows: false }
 }
 
 /// Each as a stage of its own.

@@ -101,7 +101,7 @@ fn output(device: &mut dyn Device, body: &str, n: u32) -> Vec<f32> {
         Recording { name: "trial".into(), tenant, arena, operations: vec![operation], inputs: vec![], outputs: vec![] };
     let recording = device.install(Arc::new(recording), &mut |_, _, _| {}).unwrap();
     let lane = device.lane(&LaneSpec::default()).unwrap();
-    let stages = vec![Stage::of(Slice { recording, operation: 0, launch: 0, tiles: 0..1, workers: 1 })];
+    let stages = vec![Stage::of(Slice { recording, operation: 0, launch: 0, tiles: 0..1, workers: 1, follows: false })];
     device.submit(lane, Submission { stages, ..Submission::default() }).unwrap();
     let mut done = Vec::new();
     while done.is_empty() {

@@ -110,6 +110,7 @@ fn once(device: &mut dyn Device, prepared: &Prepared, times: usize) -> f64 {
                 launch,
                 tiles: 0..tiles,
                 workers,
+                follows: false,
             }));
         }
     }

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use super::Config;
 use super::cost::Costs;
 use super::cpu_nodes::HostRun;
-use super::cut::{Cut, cut};
 use super::dispatcher::Lane;
 use super::request::Request;
 use super::tenant::TenantShared;
-use crate::hal::{BufferId, DeviceCaps, HalError, Recording, RecordingId};
+use crate::hal::{BufferId, Cut, DeviceCaps, HalError, Recording, RecordingId, cut};
 use crate::service::{Class, Lanes, RequestView, TenantView};
 use crate::tensor::{Nanos, Share};
 

@@ -16,7 +16,6 @@ mod cost;
 mod cpu_model;
 mod cpu_nodes;
 mod cpu_pool;
-mod cut;
 pub mod demo;
 pub mod device;
 mod dispatcher;

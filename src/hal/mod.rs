@@ -5,7 +5,7 @@
 //!   more than its limit leaves.
 //! - A recording is installed once; submissions name tile ranges of its launches and allocate nothing. No bit of a result
 //!   depends on how launches are cut, how many workers walk a range, or what other tenants do.
-//! - The stages of a submission run in order; slices of one stage may run at the same time. Submissions to one lane run
+//! - The stages of a submission run in order; chains of slices of one stage may run at the same time. Submissions to one lane run
 //!   in order, those to several lanes in any. Uploads happen before the first stage, in their order; reads after the last.
 //! - Validation of plans is the caller's: slices name existing launches and tiles in range, a stage's slices do not
 //!   conflict, an operation's dependencies are complete before it begins, and no recording is submitted whose buffers
@@ -16,6 +16,7 @@
 mod caps;
 mod caught;
 mod clock;
+mod cut;
 mod error;
 pub mod eval;
 mod host_memory;
@@ -34,6 +35,7 @@ use std::time::Duration;
 pub use caps::{DeviceCaps, DeviceKind, Execution, HostCpu, Limits, PartitionKind, Preemption, Quirks};
 pub use caught::caught;
 pub use clock::{Clock, SharedClock, WallClock};
+pub use cut::{Cut, cut};
 pub use error::{HalError, Unavailable};
 pub use eval::HostFn;
 pub use kernel::{Chain, ChainArg, ChainStep, Fragment, KernelSpec};

@@ -31,5 +31,8 @@ pub(super) fn check<'a>(
         assert!(slice.tiles.end <= launch.tiles, "{slice:?} is in the {} tiles of its launch", launch.tiles);
         assert!(slice.workers > 0, "{slice:?} has workers");
     }
+    for first in submission.stages.iter().filter_map(|s| s.slices.first()) {
+        assert!(!first.follows, "{first:?} is the first of its stage and follows none");
+    }
     Ok(())
 }

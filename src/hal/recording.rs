@@ -211,12 +211,15 @@ pub struct Slice {
     pub tiles: Range<u32>,
     /// Workgroups that walk them with a stride; those beyond the number of tiles have nothing to do.
     pub workers: u32,
+    /// It is next in the *chain* of the slice before it in the stage: it begins when that one has ended. The chains of a
+    /// stage may run at the same time. False for the first slice of a stage.
+    pub follows: bool,
 }
 
-/// Slices that may run at the same time. Between stages there is an ordering point.
+/// Chains of slices that may run at the same time. Between stages there is an ordering point.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stage {
-    /// The work, of one or several tenants.
+    /// The work of one or several tenants, chain after chain ([`Slice::follows`]).
     pub slices: Vec<Slice>,
 }
 
@@ -224,5 +227,10 @@ impl Stage {
     /// A stage of one slice.
     pub fn of(slice: Slice) -> Stage {
         Stage { slices: vec![slice] }
+    }
+
+    /// The chains: slices that run one after another.
+    pub fn chains(&self) -> impl Iterator<Item = &[Slice]> {
+        self.slices.chunk_by(|_, next| next.follows)
     }
 }

@@ -177,7 +177,7 @@ fn execute(
             });
             let workers = placement.workers.unwrap_or(end - first).clamp(least, end - first).min(65_535);
             let tiles = first..end;
-            stages.push(Stage::of(Slice { recording: id, operation: 0, launch: at, tiles, workers }));
+            stages.push(Stage::of(Slice { recording: id, operation: 0, launch: at, tiles, workers, follows: false }));
             first = end;
         }
     }

@@ -203,8 +203,14 @@ impl Prepared {
     }
 
     fn run(&mut self, device: &mut dyn Device) -> Result<(), HalError> {
-        let slice =
-            Slice { recording: self.recording, operation: 0, launch: 0, tiles: 0..self.tiles, workers: self.workers };
+        let slice = Slice {
+            recording: self.recording,
+            operation: 0,
+            launch: 0,
+            tiles: 0..self.tiles,
+            workers: self.workers,
+            follows: false,
+        };
         let start = device.clock().now();
         device.submit(self.lane, Submission { stages: vec![Stage::of(slice)], ..Submission::default() })?;
         let mut done = Vec::new();

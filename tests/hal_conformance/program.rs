@@ -233,7 +233,7 @@ impl Loaded {
         let tiles_max = self.bound.map_or(u32::MAX, |bound| ((bound - 1) / (iterations + 1) / 3).max(1));
         let least = (tiles.end - tiles.start).div_ceil(tiles_max);
         let workers = workers.max(least).min(self.workers_max);
-        Slice { recording: self.id, operation: operation as u32, launch: launch as u32, tiles, workers }
+        Slice { recording: self.id, operation: operation as u32, launch: launch as u32, tiles, workers, follows: false }
     }
 
     /// An operation uncut: a stage for each of its launches.

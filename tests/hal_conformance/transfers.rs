@@ -83,7 +83,7 @@ fn refused_does_nothing(device: &mut dyn Device) {
     let buffer = buffer(device);
     let all = Region { buffer, offset: 0, bytes: BYTES };
     let good = (all, vec![3; BYTES as usize]);
-    let unknown = |recording| Slice { recording, operation: 0, launch: 0, tiles: 0..1, workers: 1 };
+    let unknown = |recording| Slice { recording, operation: 0, launch: 0, tiles: 0..1, workers: 1, follows: false };
     let gone = {
         let (program, _) = alternating(2, 10, 1);
         let loaded = program.load(device);

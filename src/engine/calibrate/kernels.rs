@@ -170,6 +170,7 @@ pub(super) fn slices(recording: &Arc<Recording>, id: RecordingId, device: &dyn D
             launch: *launch,
             tiles: cut.tiles.clone(),
             workers: cut.workers,
+            follows: false,
         }));
     }
     Ok(slices)

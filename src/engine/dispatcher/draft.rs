@@ -77,6 +77,7 @@ impl Draft {
                             launch: *launch,
                             tiles: cut.tiles.clone(),
                             workers: cut.workers,
+                            follows: false,
                         };
                         if timed {
                             self.launched.push(Launched { tenant: id, request, slice: slice.clone() });

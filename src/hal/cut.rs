@@ -1,12 +1,12 @@
 //! Cutting a launch into slices that a device can run: how many workers walk its tiles, and in how many tile ranges.
 //!
 //! Some drivers leave an invocation's loops silently after a number of iterations
-//! ([`crate::hal::Quirks::loop_iterations_max`]). So a worker gets at most as many tiles as stay below it: first more
+//! ([`super::Quirks::loop_iterations_max`]). So a worker gets at most as many tiles as stay below it: first more
 //! workers are taken than would be best, then the range is cut. A tile's result does not depend on either.
 
 use std::ops::Range;
 
-use crate::hal::{DeviceCaps, DeviceKind, HalError, Launch};
+use super::{DeviceCaps, DeviceKind, HalError, Launch};
 use crate::tensor::Share;
 
 /// Workers per launch on software devices, where few workers with several tiles each beat many workers.
@@ -18,18 +18,18 @@ const MARGIN: u32 = 3;
 
 /// A tile range of a launch and the workers that walk it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Cut {
+pub struct Cut {
     /// The output tiles.
-    pub(super) tiles: Range<u32>,
+    pub tiles: Range<u32>,
     /// Workgroups.
-    pub(super) workers: u32,
+    pub workers: u32,
 }
 
 /// The slices of `launch` on a device with `caps`, for a tenant that has this share of it.
 ///
 /// # Errors
 /// [`HalError::Kernel`] when a single tile is longer than the device's loops may be.
-pub(super) fn cut(launch: &Launch, caps: &DeviceCaps, share: Share) -> Result<Vec<Cut>, HalError> {
+pub fn cut(launch: &Launch, caps: &DeviceCaps, share: Share) -> Result<Vec<Cut>, HalError> {
     let workers_max = caps.limits.workers_max.max(1);
     let (preferred, workers_max) = match (share == Share::FULL, caps.kind) {
         (true, DeviceKind::SoftwareGpu) => (SOFTWARE_WORKERS, workers_max),
