@@ -13,7 +13,7 @@ use crate::hal::{DeviceCaps, DeviceKind};
 const ITERATIONS_MARGIN: u32 = 3;
 
 /// Kernels of a stage unless told otherwise: each is a body of the stage's module, to be compiled and passed over.
-const KERNELS_MAX: u32 = 64;
+const KERNELS_MAX: u32 = 8;
 
 /// How the chains of a stage run at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
