@@ -83,21 +83,30 @@ impl<'a> Forms<'a> {
         }
         let round = self.rigs[0].1.apart(per_tenant);
         self.forms.push(Form { name: "sequential".into(), schedule: sequential, cokernels: 0, rig: 0, round });
-        self.add("naive", Schedule::breadth_first(self.problem), progress)?;
-        self.add("per-device", Schedule::lane_per_tenant(self.problem), progress)
+        self.push("naive", Schedule::breadth_first(self.problem), progress)?;
+        self.push("per-device", Schedule::lane_per_tenant(self.problem), progress)
     }
 
-    /// Adds a form, with everything compiled that it needs.
+    /// Adds a form that is not there yet, with everything compiled that it needs.
     pub(super) fn add(
         &mut self,
         name: &str,
         schedule: Schedule,
         progress: &mut dyn FnMut(InterleaveStage),
     ) -> Result<(), InterleaveError> {
-        progress(InterleaveStage::Form(name));
         if self.forms.iter().any(|f| f.schedule == schedule) {
             return Ok(());
         }
+        self.push(name, schedule, progress)
+    }
+
+    fn push(
+        &mut self,
+        name: &str,
+        schedule: Schedule,
+        progress: &mut dyn FnMut(InterleaveStage),
+    ) -> Result<(), InterleaveError> {
+        progress(InterleaveStage::Form(name));
         let lanes = schedule.lane_of_tenants(self.participants.len());
         let lane_of: Vec<usize> = lanes.into_iter().map(|lane| lane.unwrap_or(0)).collect();
         let rig = self.rig(&lane_of)?;

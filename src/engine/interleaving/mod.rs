@@ -155,5 +155,16 @@ pub fn interleave(
     let best = forms.choose(TRIAL_ROUNDS, progress)?;
     let paired = forms.measure(best, options.rounds.max(1), progress)?;
     let peaks = report::Peaks { gflops: rates.fma_gflops, gbs: rates.copy_gbs };
-    Ok(report::make(&report::Measured { participants, options, problem: &problem, forms: &forms, best, paired: &paired, found: &found, outputs: &outputs, peaks, caps: &caps }))
+    Ok(report::make(&report::Measured {
+        participants,
+        options,
+        problem: &problem,
+        forms: &forms,
+        best,
+        paired: &paired,
+        found: &found,
+        outputs: &outputs,
+        peaks,
+        caps: &caps,
+    }))
 }
