@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::hal::{Cut, DeviceCaps, GivenCost, HalError, KernelSpec, Operation, Recording, cut};
+use crate::hal::{Cut, DeviceCaps, GivenCost, HalError, KernelSpec, Launch, Operation, Recording, cut};
 use crate::tensor::Share;
 
 use super::Machine;
@@ -19,7 +19,8 @@ pub struct LaunchInfo {
     pub tiles: u32,
     /// Its kernel: equal numbers of a problem are equal kernels ([`Problem::kernels`]).
     pub kernel: u32,
-    /// Loop iterations of one tile at most.
+    /// Loop iterations of one tile at most. In a co-kernel, whose workgroups are as small as those of the smallest kernel, an
+    /// invocation computes the parts of several of a larger one, one after another.
     pub tile_iterations: u32,
     /// Launches of the same model that must be complete before, all earlier ones: the last ones of the operations that its
     /// operation needs, or the one before it in its operation.
@@ -127,7 +128,9 @@ impl Problem {
         machine: Machine,
         known: KnownCosts,
     ) -> Result<Problem, ProblemError> {
-        let mut kernels = Kernels::default();
+        let specs = recordings.iter().flat_map(|r| &r.operations).flat_map(|o| &o.launches).map(|l| &l.kernel);
+        let lanes = specs.map(|spec| spec.lanes).min().filter(|_| machine.single_workers());
+        let mut kernels = Kernels { lanes, ..Kernels::default() };
         let mut models = Vec::with_capacity(recordings.len());
         for (tenant, recording) in recordings.iter().enumerate() {
             let of_launch = |operation, launch| known(tenant, operation, launch);
@@ -167,9 +170,20 @@ impl Problem {
 struct Kernels {
     numbers: HashMap<Arc<KernelSpec>, u32>,
     labels: Vec<String>,
+    /// Invocations of a co-kernel's workgroup.
+    lanes: Option<u32>,
 }
 
 impl Kernels {
+    /// Loop iterations of an invocation for one tile, the loop over parts included.
+    fn iterations(&self, launch: &Launch) -> u32 {
+        let parts = self.lanes.map_or(1, |lanes| launch.kernel.lanes.div_ceil(lanes.max(1)));
+        match parts {
+            1 => launch.tile_iterations,
+            _ => launch.tile_iterations.saturating_add(1).saturating_mul(parts),
+        }
+    }
+
     fn number(&mut self, kernel: &Arc<KernelSpec>) -> u32 {
         let labels = &mut self.labels;
         *self.numbers.entry(kernel.clone()).or_insert_with(|| {
@@ -215,7 +229,7 @@ fn flatten(
                 launch: at,
                 tiles: launch.tiles,
                 kernel: kernels.number(&launch.kernel),
-                tile_iterations: launch.tile_iterations,
+                tile_iterations: kernels.iterations(launch),
                 deps,
                 cuts,
                 flops: operation.flops as f64 * part,
@@ -234,7 +248,7 @@ fn flatten(
 
 /// The part of an operation that one of its launches does: they differ in length as their tiles' loops do.
 fn part_of(operation: &Operation, at: usize) -> f64 {
-    let weight = |l: &crate::hal::Launch| f64::from(l.tiles) * (f64::from(l.tile_iterations) + 1.0);
+    let weight = |l: &Launch| f64::from(l.tiles) * (f64::from(l.tile_iterations) + 1.0);
     let all: f64 = operation.launches.iter().map(weight).sum();
     if all > 0.0 { weight(&operation.launches[at]) / all } else { 0.0 }
 }

@@ -114,7 +114,11 @@ impl<'a> Forms<'a> {
         let rig = self.rig(&lane_of)?;
         let built = &mut self.rigs[rig].1;
         let round = built.together(schedule.stages(self.problem, &built.recording_ids()));
+        let begin = built.device().clock().now();
         let cokernels = built.prepare(&round)?;
+        let seconds = built.device().clock().now().since(begin).as_ms() / 1e3;
+        let (lanes, stages) = (schedule.lanes.len(), schedule.n_stages());
+        tracing::info!("{name}: {lanes} lanes, {stages} stages, {cokernels} of them co-kernels, prepared in {seconds:.1} s");
         self.forms.push(Form { name: name.into(), schedule, cokernels, rig, round });
         Ok(())
     }
