@@ -148,6 +148,35 @@ fn slices_of_one_stage_run_at_the_same_time() {
 }
 
 #[test]
+fn chains_of_a_stage_run_at_the_same_time_each_in_its_order() {
+    let mut device = sim("v100-sxm2", false);
+    let (recording, id) = load(&mut device, "keyword_spotting", 1);
+    let launches: Vec<_> = (0..).zip(&recording.operations).filter(|(_, o)| !o.launches.is_empty()).take(4).collect();
+    let chain = |at: usize| {
+        let (operation, o) = launches[at % launches.len()];
+        let slice =
+            Slice { recording: id, operation, launch: 0, tiles: 0..o.launches[0].tiles, workers: 2, follows: false };
+        (0..4).map(move |place| Slice { follows: place > 0, ..slice.clone() })
+    };
+    let n = 3;
+    let slices: Vec<Slice> = (0..n).flat_map(chain).collect();
+    let lane = device.lane(&LaneSpec::default()).unwrap();
+    let stages = vec![Stage { slices: slices.clone() }, Stage { slices: chain(0).collect() }];
+    let done = run(&mut device, lane, Submission { stages, timed: true, ..Submission::default() });
+    let of = |stage: u32| done.spans.iter().filter(move |s| s.stage == stage).collect::<Vec<_>>();
+    let (first, second) = (of(0), of(1));
+    assert_eq!(first.len(), slices.len());
+    for chain in first.chunks(4) {
+        assert!(chain.windows(2).all(|pair| pair[0].end <= pair[1].start), "{chain:?}");
+    }
+    let begun = first.chunks(4).map(|c| c[0].start).max().unwrap();
+    let ended = first.chunks(4).map(|c| c[3].end).min().unwrap();
+    assert!(begun < ended, "breadth-first: every chain begins before any ends, {first:?}");
+    let all = first.iter().map(|s| s.end).max().unwrap();
+    assert!(second.iter().all(|s| s.start >= all), "the next stage waits for every chain");
+}
+
+#[test]
 fn an_urgent_lane_goes_first() {
     let order = |urgent: i32| {
         let mut device = sim("t4", false);

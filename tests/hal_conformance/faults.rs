@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cotenant::hal::{
     BufferId, Completion, Counters, Device, DeviceCaps, HalError, InstallProgress, LaneId, LaneSpec, Recording,
-    RecordingId, Region, SharedClock, Submission, SubmissionId, Wait,
+    RecordingId, Region, SharedClock, Slice, Submission, SubmissionId, Wait,
 };
 use cotenant::tensor::{Nanos, TenantId};
 
@@ -22,6 +22,7 @@ pub enum Fault {
     UploadsReversed,
     ReadsReversed,
     StagesReversed,
+    ChainsReversed,
     SliceLost,
     WorkersChangeBits,
     CompletionLost,
@@ -73,6 +74,8 @@ pub const FAULTS: &[(Fault, &str)] = &[
     (Fault::UploadsReversed, "uploads happen in their order"),
     (Fault::ReadsReversed, "reads are answered in their order"),
     (Fault::StagesReversed, "stages run in order"),
+    (Fault::ChainsReversed, "slices of a chain run in order"),
+    (Fault::ChainsReversed, "no bit depends on chains"),
     (Fault::SliceLost, "slices of several tenants share stages"),
     (Fault::SliceLost, "random programs, cut at random"),
     (Fault::WorkersChangeBits, "no bit depends on cuts and workers"),
@@ -247,6 +250,15 @@ impl Device for Faulty {
             }
             Fault::UploadsReversed => submission.uploads.reverse(),
             Fault::StagesReversed => submission.stages.reverse(),
+            Fault::ChainsReversed => {
+                for stage in &mut submission.stages {
+                    let reversed = stage.chains().flat_map(|chain| {
+                        let slices = chain.iter().rev().cloned().enumerate();
+                        slices.map(|(at, slice)| Slice { follows: at > 0, ..slice })
+                    });
+                    stage.slices = reversed.collect();
+                }
+            }
             Fault::SliceLost => {
                 for stage in &mut submission.stages {
                     stage.slices.truncate(stage.slices.len().saturating_sub(1).max(1));

@@ -1,6 +1,7 @@
 //! The conformance suite of `Device`: every sentence of the contract in `src/hal/mod.rs` as a test that runs unchanged
 //! on every backend. A backend is one line below; what it cannot do is read from its capabilities.
 
+mod chains;
 mod eval;
 mod faults;
 mod isolation;
@@ -28,6 +29,7 @@ fn cases() -> Vec<Case> {
         transfers::CASES,
         recordings::CASES,
         stages::CASES,
+        chains::CASES,
         lanes::CASES,
         times::CASES,
         isolation::CASES,

@@ -175,6 +175,12 @@ fn broken_plans(device: &mut dyn Device) {
         let submitted = catch_unwind(AssertUnwindSafe(|| device.submit(lane, submission)));
         assert!(submitted.is_err(), "{slice:?} went through");
     }
+    let first = Stage::of(Slice { follows: true, ..good.clone() });
+    for stages in [vec![first.clone()], vec![Stage::of(good.clone()), Stage::default(), first]] {
+        let submission = Submission { stages, ..Submission::default() };
+        let submitted = catch_unwind(AssertUnwindSafe(|| device.submit(lane, submission)));
+        assert!(submitted.is_err(), "the first slice of a stage follows none");
+    }
     let short = Submission { uploads: vec![(reset.0, vec![7; reset.1.len() - 4])], ..Submission::default() };
     assert!(catch_unwind(AssertUnwindSafe(|| device.submit(lane, short))).is_err(), "an upload that is too short");
     let mut done = Vec::new();

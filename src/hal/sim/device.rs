@@ -1,8 +1,8 @@
 //! The simulated GPU behind the trait of all devices.
 //!
 //! A lane is a stream. A submission becomes copies and kernels on it, launched by one host thread as a driver would: a
-//! slice is a persistent kernel of as many workers, stages follow each other in the stream, and further slices of a stage go to
-//! helper streams joined by events. [`Device::poll`] moves virtual time from event to event, nothing sleeps.
+//! slice is a persistent kernel of as many workers, stages follow each other in the stream, and the further chains of a stage
+//! go to helper streams joined by events, launched breadth-first. [`Device::poll`] moves virtual time from event to event, nothing sleeps.
 //!
 //! Results are computed only with [`SimOptions::numerics`]: each operation by its CPU function when its last slice ends, so
 //! that they are there in the order of virtual time. Without it buffers hold no words and reads bring zeros. Loading
@@ -82,7 +82,7 @@ struct Lane {
     context: ContextId,
     priority: i32,
     stream: StreamId,
-    /// Streams and events of further slices of a stage, made when they are needed.
+    /// Streams and events of further chains of a stage, made when they are needed.
     helpers: Vec<(StreamId, EventId)>,
     /// The end of the stage before.
     before: EventId,
@@ -201,7 +201,7 @@ impl SimDevice {
         plan::check(submission, installed, |region| self.memory.check(region))?;
         let parts = 1 + submission.uploads.len() + submission.reads.len();
         let slices: usize = submission.stages.iter().map(|s| s.slices.len()).sum();
-        // A slice of a stage of several takes up to three commands more, for events.
+        // A chain of a stage of several takes up to three commands more, for events.
         if self.open.len() >= SUBMISSIONS_MAX || self.gpu.waiting() + parts + 4 * slices > super::COMMANDS_MAX {
             return Err(HalError::Full { waiting: self.open.len() });
         }
@@ -231,27 +231,36 @@ impl SimDevice {
             parts.push(Part::Upload(at));
         }
         for (stage, s) in (0..).zip(&submission.stages) {
-            let together = s.slices.len() > 1;
-            if together {
+            let chains: Vec<&[Slice]> = s.chains().collect();
+            let firsts = firsts(&chains);
+            if chains.len() > 1 {
                 self.gpu.submit(self.host, stream, Command::Record(before), 0).map_err(refused)?;
             }
-            let mut joins = Vec::new();
-            for (at, slice) in s.slices.iter().enumerate() {
-                let installed = self.recordings[&slice.recording].clone();
-                let kernel = Command::Kernel(SimDevice::cost(&installed, slice, sms));
-                let number = tag(&parts);
-                parts.push(Part::Slice { stage, slice: at as u32, installed });
-                if at == 0 {
-                    self.gpu.submit(self.host, stream, kernel, number).map_err(refused)?;
-                    continue;
+            let longest = chains.iter().map(|c| c.len()).max().unwrap_or(0);
+            // One host thread launches them, so every chain gets its first slice before any gets its second.
+            for place in 0..longest {
+                for (at, chain) in chains.iter().enumerate().filter(|(_, c)| place < c.len()) {
+                    let slice = &chain[place];
+                    let installed = self.recordings[&slice.recording].clone();
+                    let kernel = Command::Kernel(SimDevice::cost(&installed, slice, sms));
+                    let number = tag(&parts);
+                    parts.push(Part::Slice { stage, slice: (firsts[at] + place) as u32, installed });
+                    let Some(helper) = at.checked_sub(1) else {
+                        self.gpu.submit(self.host, stream, kernel, number).map_err(refused)?;
+                        continue;
+                    };
+                    let (helper, event) = self.helper(lane, helper)?;
+                    if place == 0 {
+                        self.gpu.submit(self.host, helper, Command::Wait(before), 0).map_err(refused)?;
+                    }
+                    self.gpu.submit(self.host, helper, kernel, number).map_err(refused)?;
+                    if place + 1 == chain.len() {
+                        self.gpu.submit(self.host, helper, Command::Record(event), 0).map_err(refused)?;
+                    }
                 }
-                let (helper, event) = self.helper(lane, at - 1)?;
-                self.gpu.submit(self.host, helper, Command::Wait(before), 0).map_err(refused)?;
-                self.gpu.submit(self.host, helper, kernel, number).map_err(refused)?;
-                self.gpu.submit(self.host, helper, Command::Record(event), 0).map_err(refused)?;
-                joins.push(event);
             }
-            for event in joins {
+            for helper in 1..chains.len() {
+                let (_, event) = self.helper(lane, helper - 1)?;
                 self.gpu.submit(self.host, stream, Command::Wait(event), 0).map_err(refused)?;
             }
         }
@@ -354,6 +363,15 @@ impl SimDevice {
             self.go_to(at);
         }
     }
+}
+
+/// The number of each chain's first slice in its stage.
+fn firsts(chains: &[&[Slice]]) -> Vec<usize> {
+    let begun = chains.iter().scan(0, |next, chain| {
+        *next += chain.len();
+        Some(*next - chain.len())
+    });
+    begun.collect()
 }
 
 /// Computes an operation when the last tile of its last launch ended.
