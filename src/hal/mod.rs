@@ -8,8 +8,9 @@
 //! - The stages of a submission run in order; chains of slices of one stage may run at the same time. Submissions to one lane run
 //!   in order, those to several lanes in any. Uploads happen before the first stage, in their order; reads after the last.
 //! - Validation of plans is the caller's: slices name existing launches and tiles in range, a stage's slices do not
-//!   conflict, an operation's dependencies are complete before it begins, and no recording is submitted whose buffers
-//!   were freed. Below, a broken promise is an `assert!` where it can be seen, before anything is submitted.
+//!   conflict, an operation's dependencies are complete before it begins, no recording is submitted whose buffers
+//!   were freed, and a submission's tenants were all placed at its lane or, where that was made for nobody, none was
+//!   placed anywhere ([`Device::place`]). Below, a broken promise is an `assert!` where it can be seen, before anything is submitted.
 //! - A failure names the tenant or its recording and ends that work only, but for [`HalError::DeviceLost`].
 //! - Identifiers are not given again: what was freed or uninstalled is an error for ever, not another tenant's.
 
@@ -67,6 +68,9 @@ pub struct LaneSpec {
     pub priority: i32,
     /// Where its work runs; `None` is the whole device, or its first partition where it is partitioned.
     pub partition: Option<PartitionId>,
+    /// Whose work it is for. A tenant that holds no memory yet is placed at it ([`Device::place`]); one that does gets a lane
+    /// that can use that memory. `None` is for tenants that were never placed.
+    pub tenant: Option<TenantId>,
 }
 
 /// Bytes of a buffer.
@@ -268,6 +272,12 @@ pub trait Device: Send {
     /// # Errors
     /// [`HalError::OutOfMemory`] where the device has no more, [`HalError::Partition`] for a partition that does not exist.
     fn lane(&mut self, spec: &LaneSpec) -> Result<LaneId, HalError>;
+
+    /// Puts what is allocated for `tenant` from now on where `lane`, made for a tenant, can use it. A tenant does not move while
+    /// it holds memory: placing it elsewhere then is a broken promise. Nothing happens where all lanes can use all memory.
+    fn place(&mut self, tenant: TenantId, lane: LaneId) {
+        let _ = (tenant, lane);
+    }
 
     /// Gives work to a lane and returns without waiting for it. Dropping the device gives up what is under way.
     ///

@@ -3,6 +3,7 @@
 use crate::hal::{DeviceCaps, DeviceKind, Execution, Limits, PartitionKind, Preemption, Quirks, Unavailable};
 
 /// A wgpu adapter that could be opened.
+#[derive(Clone)]
 pub struct Found {
     pub(super) adapter: wgpu::Adapter,
     pub(super) info: wgpu::AdapterInfo,
