@@ -1,6 +1,6 @@
 //! The portable backend: Vulkan, Metal and DX12 through wgpu.
 //!
-//! One logical device with one queue is one lane. A submission is one command buffer: uploads, then one compute pass in
+//! One logical device with one queue is one lane; several of them as one device are a [`WgpuFleet`]. A submission is one command buffer: uploads, then one compute pass in
 //! which each slice is a dispatch of `workers` workgroups, then reads. A stage of several slices is one dispatch where a
 //! co-kernel for it was compiled ([`cokernel`]). The driver orders dispatches that touch the same arena.
 
@@ -10,6 +10,7 @@ mod cokernel;
 pub mod compose;
 mod disk_cache;
 mod encode;
+mod fleet;
 mod installed;
 mod link;
 mod memory;
@@ -23,11 +24,13 @@ mod unroll;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 pub use adapter::{Found, choose, find};
 use cokernel::Cokernels;
 use disk_cache::DiskCache;
 use encode::{ProgramBuffer, Scratch, Timed, spans_of};
+pub use fleet::WgpuFleet;
 use installed::{Installed, Installer, table_words};
 use memory::{Pools, Purpose, Range};
 use pipelines::Pipelines;
@@ -63,7 +66,10 @@ pub struct WgpuDevice {
     downloads: Pool,
     in_flight: VecDeque<InFlight>,
     counters: Counters,
+    /// The last identifier.
     ids: u32,
+    /// From one identifier to the next.
+    id_step: u32,
     lost: Arc<Mutex<Option<String>>>,
 }
 
@@ -88,6 +94,27 @@ struct InFlight {
     timed: Option<Timed>,
 }
 
+/// A submission under way, for whoever waits for it.
+struct Front {
+    device: wgpu::Device,
+    index: wgpu::SubmissionIndex,
+}
+
+impl Front {
+    /// Returns when it ended, or after `time`.
+    fn wait(self, time: Duration) -> Result<(), HalError> {
+        let poll = wgpu::PollType::Wait { submission_index: Some(self.index.clone()), timeout: Some(time) };
+        self.look(poll)
+    }
+
+    fn look(&self, poll: wgpu::PollType) -> Result<(), HalError> {
+        match self.device.poll(poll) {
+            Ok(_) | Err(wgpu::PollError::Timeout) => Ok(()),
+            Err(e) => Err(HalError::DeviceLost(e.to_string())),
+        }
+    }
+}
+
 /// What the driver's callbacks report.
 #[derive(Default)]
 struct Done {
@@ -102,6 +129,11 @@ impl WgpuDevice {
     /// # Errors
     /// [`Unavailable`] with what the driver said.
     pub fn open(found: &Found, clock: WallClock) -> Result<WgpuDevice, Unavailable> {
+        WgpuDevice::open_numbered(found, clock, (0, 1))
+    }
+
+    /// As [`WgpuDevice::open`]; its identifiers come after `first`, a step apart each.
+    fn open_numbered(found: &Found, clock: WallClock, (first, id_step): (u32, u32)) -> Result<WgpuDevice, Unavailable> {
         let mut limits = wgpu::Limits::defaults().using_resolution(found.adapter.limits());
         let has = found.adapter.limits();
         limits.max_storage_buffer_binding_size = has.max_storage_buffer_binding_size;
@@ -135,13 +167,14 @@ impl WgpuDevice {
         let timestamps = Timestamps::new(&device, &queue, &clock);
         let caps = adapter::caps(found);
         let disk = Arc::new(DiskCache::open(&device, &found.info));
+        let cokernels = Arc::new(Cokernels::new(device.clone(), disk.clone(), caps.subgroup));
         Ok(WgpuDevice {
             quotas: Quotas::new(caps.limits.binding_bytes_max),
             caps,
             pooled: HashSet::new(),
             pools: Pools::default(),
-            pipelines: Arc::new(Pipelines::new(device.clone(), disk.clone())),
-            cokernels: Arc::new(Cokernels::new(device.clone(), disk)),
+            pipelines: Arc::new(Pipelines::new(device.clone(), disk)),
+            cokernels,
             scratch: Scratch::default(),
             program_buffers: Vec::new(),
             timestamps,
@@ -154,13 +187,14 @@ impl WgpuDevice {
             downloads: Pool::new(Direction::Read),
             in_flight: VecDeque::new(),
             counters: Counters::default(),
-            ids: 0,
+            ids: first,
+            id_step,
             lost,
         })
     }
 
     fn new_id(&mut self) -> u32 {
-        self.ids += 1;
+        self.ids += self.id_step;
         self.ids
     }
 
@@ -181,7 +215,7 @@ impl WgpuDevice {
     }
 
     /// As [`WgpuDevice::check`], of a region that was checked.
-    fn located(&self, region: Region) -> (wgpu::Buffer, u64) {
+    fn locate(&self, region: Region) -> (wgpu::Buffer, u64) {
         let range = &self.buffers[&region.buffer].range;
         (range.buffer.clone(), range.offset + region.offset)
     }
@@ -223,6 +257,12 @@ impl WgpuDevice {
         let (buffer, created) = pool.take(&self.device, bytes);
         self.counters.buffers += u64::from(created);
         buffer
+    }
+
+    /// The oldest submission under way; it can be waited for without the device.
+    fn front(&self) -> Option<Front> {
+        let front = self.in_flight.front()?;
+        Some(Front { device: self.device.clone(), index: front.index.clone() })
     }
 
     /// Takes the oldest submission's results, if it is finished.
@@ -308,7 +348,7 @@ impl Device for WgpuDevice {
 
     fn read(&mut self, region: Region) -> Result<Vec<u8>, HalError> {
         self.check(region)?;
-        let (buffer, offset) = self.located(region);
+        let (buffer, offset) = self.locate(region);
         if region.bytes == 0 {
             return Ok(Vec::new());
         }
@@ -383,7 +423,7 @@ impl Device for WgpuDevice {
         plan::check(&submission, installed, |region| self.check(region).map(|_| ()))?;
         let plan = self.plan(&submission.stages);
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let (upload, programs) = self.encode_uploads(&submission.uploads, &plan, &mut encoder);
+        let (upload, programs) = self.encode_uploads(&submission.uploads, &plan, &mut encoder)?;
         let mut timed = self.encode_stages(&submission, &plan, programs.as_ref(), &mut encoder);
         let read_bytes: u64 = submission.reads.iter().map(|r| r.bytes).sum();
         let time_bytes = timed.as_ref().map_or(0, |t| (t.dispatches.len() as u64 + 1) * 8);
@@ -392,7 +432,7 @@ impl Device for WgpuDevice {
         if let Some(staging) = &read {
             let mut at = 0;
             for region in submission.reads.iter().filter(|r| r.bytes > 0) {
-                let (from, offset) = self.located(*region);
+                let (from, offset) = self.locate(*region);
                 encoder.copy_buffer_to_buffer(&from, offset, staging, at, region.bytes);
                 at += region.bytes;
             }
@@ -430,17 +470,12 @@ impl Device for WgpuDevice {
     }
 
     fn poll(&mut self, wait: Wait, out: &mut Vec<Completion>) -> Result<(), HalError> {
-        let Some(front) = self.in_flight.front() else {
+        let Some(front) = self.front() else {
             return self.check_lost();
         };
-        let index = front.index.clone();
-        let poll = match wait {
-            Wait::No => wgpu::PollType::Poll,
-            Wait::AtMost(time) => wgpu::PollType::Wait { submission_index: Some(index), timeout: Some(time) },
-        };
-        match self.device.poll(poll) {
-            Ok(_) | Err(wgpu::PollError::Timeout) => {}
-            Err(e) => return Err(HalError::DeviceLost(e.to_string())),
+        match wait {
+            Wait::No => front.look(wgpu::PollType::Poll)?,
+            Wait::AtMost(time) => front.wait(time)?,
         }
         self.check_lost()?;
         let before = out.len();
