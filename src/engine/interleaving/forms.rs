@@ -5,7 +5,7 @@ use super::rig::{Participant, Rig, Round};
 use super::{InterleaveError, InterleaveOptions, InterleaveStage};
 use crate::engine::device::OpenError;
 use crate::hal::{Device, HalError, Stage};
-use crate::interleave::cost::Estimated;
+use crate::interleave::cost::{CostModel, Estimated};
 use crate::interleave::search::{self, Budget};
 use crate::interleave::{Chain, Piece, Problem, Schedule};
 use crate::tensor::Nanos;
@@ -21,6 +21,9 @@ pub(super) const BASELINES: std::ops::RangeInclusive<usize> = SEQUENTIAL..=PER_D
 
 /// Logical devices of one form at most, unless it is one for each tenant.
 const LANES_MAX: usize = 8;
+
+/// Schedules of the search, for different numbers of lanes, that are compiled and tried: those of the least estimates.
+const CANDIDATES: usize = 2;
 
 /// Candidates that get a second trial.
 const FINALISTS: usize = 3;
@@ -143,6 +146,7 @@ impl<'a> Forms<'a> {
         let clock = self.rigs[0].1.device().clock();
         let numbers = lane_counts(self.problem, self.participants.len());
         let mut searched = Searched::default();
+        let mut candidates = Vec::with_capacity(numbers.len());
         for &lanes in &numbers {
             let name = format!("{} on {lanes}", options.search);
             progress(InterleaveStage::Form(&name));
@@ -157,7 +161,13 @@ impl<'a> Forms<'a> {
                 searched.seconds += found.seconds;
                 merged.lanes.push(named(&found.schedule, &tenants));
             }
-            self.add(&name, merged, progress)?;
+            let estimate = Estimated::default().schedule(self.problem, &merged)?.ns;
+            tracing::info!("{name}: {} stages, estimated {:.2} ms", merged.n_stages(), estimate / 1e6);
+            candidates.push((estimate, name, merged));
+        }
+        candidates.sort_by(|a, b| a.0.total_cmp(&b.0));
+        for (_, name, schedule) in candidates.into_iter().take(CANDIDATES) {
+            self.add(&name, schedule, progress)?;
         }
         Ok(searched)
     }

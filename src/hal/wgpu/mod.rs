@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use adapter::{Found, choose, find};
-use cokernel::Cokernels;
+use cokernel::{Cokernels, Missing};
 use disk_cache::DiskCache;
 use encode::{ProgramBuffer, Scratch, Timed, spans_of};
 pub use fleet::WgpuFleet;
@@ -395,12 +395,18 @@ impl Device for WgpuDevice {
 
     fn prepare(&mut self, stages: &[Stage]) -> Result<usize, HalError> {
         let mut together = 0;
+        let mut missing = Missing::default();
         for stage in stages {
             let Some(needs) = stage::needs(stage, &self.recordings) else { continue };
-            if self.cokernels.fits(&needs.uses, needs.pooled).is_ok() {
-                self.cokernels.make(&needs.uses, needs.pooled)?;
+            if needs.find(&self.cokernels).is_some() {
+                together += 1;
+            } else if self.cokernels.fits(&needs.uses, needs.pooled).is_ok() {
+                missing.add(&needs.uses, needs.pooled);
                 together += 1;
             }
+        }
+        for (uses, pooled) in missing.joined(|uses, pooled| self.cokernels.fits(uses, pooled).is_ok()) {
+            self.cokernels.make(&uses, pooled)?;
         }
         Ok(together)
     }

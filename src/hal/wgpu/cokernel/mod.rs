@@ -7,6 +7,7 @@
 
 mod body;
 mod compose;
+mod missing;
 mod program;
 
 use std::borrow::Cow;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use body::Body;
 use compose::Part;
 pub(super) use compose::SLOT_BINDINGS;
+pub(super) use missing::Missing;
 pub(super) use program::{Entry, Programs};
 
 use super::compose::Job;
