@@ -12,8 +12,9 @@ use crate::hal::{DeviceCaps, DeviceKind};
 /// bound, as in `hal::cut`.
 const ITERATIONS_MARGIN: u32 = 3;
 
-/// Kernels of a stage unless told otherwise: each is a body of the stage's module, to be compiled and passed over.
-const KERNELS_MAX: u32 = 48;
+/// Kernels of a stage unless told otherwise: each is a body of the stage's module, to be passed over and to be compiled, in
+/// time that grows faster than their number (`docs/INTERLEAVING.md`).
+const KERNELS_MAX: u32 = 8;
 
 /// How the chains of a stage run at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
