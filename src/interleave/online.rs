@@ -26,7 +26,7 @@ pub struct OnlineLimits {
 
 impl Default for OnlineLimits {
     fn default() -> OnlineLimits {
-        OnlineLimits { tenants_max: 64, pieces_max: 192, stage_ns: 500_000 }
+        OnlineLimits { tenants_max: 64, pieces_max: 128, stage_ns: 500_000 }
     }
 }
 
