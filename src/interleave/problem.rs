@@ -8,6 +8,9 @@ use crate::tensor::Share;
 
 use super::Machine;
 
+/// Invocations of the smallest workgroups of our kernels on devices that stop loops.
+const LANES_MIN: u32 = 8;
+
 /// A launch of a model, as schedules see it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LaunchInfo {
@@ -128,13 +131,10 @@ impl Problem {
         machine: Machine,
         known: KnownCosts,
     ) -> Result<Problem, ProblemError> {
-        let specs = recordings.iter().flat_map(|r| &r.operations).flat_map(|o| &o.launches).map(|l| &l.kernel);
-        let lanes = specs.map(|spec| spec.lanes).min().filter(|_| machine.single_workers());
-        let mut kernels = Kernels { lanes, ..Kernels::default() };
+        let mut kernels = KernelNumbers::default();
         let mut models = Vec::with_capacity(recordings.len());
         for (tenant, recording) in recordings.iter().enumerate() {
-            let of_launch = |operation, launch| known(tenant, operation, launch);
-            models.push(flatten(tenant, recording, caps, &machine, &of_launch, &mut kernels)?);
+            models.push(Model::new(tenant, recording, caps, &machine, known, &mut kernels)?);
         }
         Ok(Problem { models, machine, kernels: kernels.labels })
     }
@@ -165,25 +165,14 @@ impl Problem {
     }
 }
 
-/// Numbers for equal kernels.
-#[derive(Default)]
-struct Kernels {
+/// Numbers of kernels, the same for equal ones, as long as it lives.
+#[derive(Clone, Debug, Default)]
+pub struct KernelNumbers {
     numbers: HashMap<Arc<KernelSpec>, u32>,
     labels: Vec<String>,
-    /// Invocations of a co-kernel's workgroup.
-    lanes: Option<u32>,
 }
 
-impl Kernels {
-    /// Loop iterations of an invocation for one tile, the loop over parts included.
-    fn iterations(&self, launch: &Launch) -> u32 {
-        let parts = self.lanes.map_or(1, |lanes| launch.kernel.lanes.div_ceil(lanes.max(1)));
-        match parts {
-            1 => launch.tile_iterations,
-            _ => launch.tile_iterations.saturating_add(1).saturating_mul(parts),
-        }
-    }
-
+impl KernelNumbers {
     fn number(&mut self, kernel: &Arc<KernelSpec>) -> u32 {
         let labels = &mut self.labels;
         *self.numbers.entry(kernel.clone()).or_insert_with(|| {
@@ -193,57 +182,75 @@ impl Kernels {
     }
 }
 
-fn flatten(
-    tenant: usize,
-    recording: &Recording,
-    caps: &DeviceCaps,
-    machine: &Machine,
-    known: &dyn Fn(u32, u32) -> Option<LaunchCost>,
-    kernels: &mut Kernels,
-) -> Result<Model, ProblemError> {
-    let mut launches: Vec<LaunchInfo> = Vec::with_capacity(recording.launches());
-    let mut last_of: Vec<u32> = Vec::with_capacity(recording.operations.len());
-    for (number, operation) in (0..).zip(&recording.operations) {
-        if operation.on_cpu() {
-            return Err(ProblemError::CpuNode {
-                tenant,
-                model: recording.name.clone(),
-                operator: operation.name.clone(),
-                reason: operation.reason.clone().unwrap_or_else(|| "it has no kernel".into()),
-            });
+impl Model {
+    /// The model of one recording, number `tenant` of those that `known` knows. Models whose kernels were numbered by the same
+    /// `kernels` can be in one problem.
+    ///
+    /// # Errors
+    /// [`ProblemError`] for operators without a kernel and launches that the device cannot run.
+    pub fn new(
+        tenant: usize,
+        recording: &Recording,
+        caps: &DeviceCaps,
+        machine: &Machine,
+        known: KnownCosts,
+        kernels: &mut KernelNumbers,
+    ) -> Result<Model, ProblemError> {
+        let mut launches: Vec<LaunchInfo> = Vec::with_capacity(recording.launches());
+        let mut last_of: Vec<u32> = Vec::with_capacity(recording.operations.len());
+        for (number, operation) in (0..).zip(&recording.operations) {
+            if operation.on_cpu() {
+                return Err(ProblemError::CpuNode {
+                    tenant,
+                    model: recording.name.clone(),
+                    operator: operation.name.clone(),
+                    reason: operation.reason.clone().unwrap_or_else(|| "it has no kernel".into()),
+                });
+            }
+            for (at, launch) in (0..).zip(&operation.launches) {
+                let cuts = cut(launch, caps, Share::FULL).map_err(|source| ProblemError::Launch {
+                    tenant,
+                    model: recording.name.clone(),
+                    operator: operation.name.clone(),
+                    source,
+                })?;
+                let deps = match at {
+                    0 => operation.deps.iter().map(|&dep| last_of[dep as usize]).collect(),
+                    _ => vec![launches.len() as u32 - 1],
+                };
+                let part = part_of(operation, at as usize);
+                let mut info = LaunchInfo {
+                    operation: number,
+                    launch: at,
+                    tiles: launch.tiles,
+                    kernel: kernels.number(&launch.kernel),
+                    tile_iterations: iterations(launch, machine),
+                    deps,
+                    cuts,
+                    flops: operation.flops as f64 * part,
+                    bytes: operation.bytes as f64 * part,
+                    alone_ns: 0.0,
+                    worker_ns: 0.0,
+                };
+                let cost = known(tenant, number, at).unwrap_or_else(|| estimate(&info, operation.given, machine));
+                (info.alone_ns, info.worker_ns) = (cost.alone_ns, cost.worker_ns);
+                launches.push(info);
+            }
+            last_of.push(launches.len() as u32 - 1);
         }
-        for (at, launch) in (0..).zip(&operation.launches) {
-            let cuts = cut(launch, caps, Share::FULL).map_err(|source| ProblemError::Launch {
-                tenant,
-                model: recording.name.clone(),
-                operator: operation.name.clone(),
-                source,
-            })?;
-            let deps = match at {
-                0 => operation.deps.iter().map(|&dep| last_of[dep as usize]).collect(),
-                _ => vec![launches.len() as u32 - 1],
-            };
-            let part = part_of(operation, at as usize);
-            let mut info = LaunchInfo {
-                operation: number,
-                launch: at,
-                tiles: launch.tiles,
-                kernel: kernels.number(&launch.kernel),
-                tile_iterations: kernels.iterations(launch),
-                deps,
-                cuts,
-                flops: operation.flops as f64 * part,
-                bytes: operation.bytes as f64 * part,
-                alone_ns: 0.0,
-                worker_ns: 0.0,
-            };
-            let cost = known(number, at).unwrap_or_else(|| estimate(&info, operation.given, machine));
-            (info.alone_ns, info.worker_ns) = (cost.alone_ns, cost.worker_ns);
-            launches.push(info);
-        }
-        last_of.push(launches.len() as u32 - 1);
+        Ok(Model { name: recording.name.clone(), launches })
     }
-    Ok(Model { name: recording.name.clone(), launches })
+}
+
+/// Loop iterations of an invocation for one tile: all of them, where a co-kernel's workgroup has fewer invocations than the
+/// kernel's own and computes their parts one after another.
+fn iterations(launch: &Launch, machine: &Machine) -> u32 {
+    match launch.kernel.lanes.div_ceil(LANES_MIN) {
+        parts if parts > 1 && machine.single_workers() => {
+            launch.tile_iterations.saturating_add(1).saturating_mul(parts)
+        }
+        _ => launch.tile_iterations,
+    }
 }
 
 /// The part of an operation that one of its launches does: they differ in length as their tiles' loops do.
