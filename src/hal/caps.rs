@@ -158,6 +158,42 @@ pub struct DeviceCaps {
 }
 
 impl DeviceCaps {
+    /// A device of `units` compute units that has nothing else, for tests of what decides by capabilities.
+    #[cfg(test)]
+    pub(crate) fn of_units(units: u32) -> DeviceCaps {
+        DeviceCaps {
+            backend: "test",
+            name: "test".into(),
+            driver: String::new(),
+            kind: DeviceKind::Null,
+            execution: Execution::Nothing,
+            host_cpu: None,
+            partition: PartitionKind::None,
+            partitions_max: None,
+            sm_isolation: false,
+            bandwidth_isolation: false,
+            performance_qos: false,
+            reconfiguration: "none",
+            preemption: Preemption::SliceBoundary,
+            priority_levels: 1,
+            lanes_max: 1,
+            compute_units: Some(units),
+            subgroup: None,
+            timestamps: false,
+            f16: false,
+            power: None,
+            int64: false,
+            limits: Limits {
+                binding_bytes_max: 1 << 30,
+                storage_buffers_max: 8,
+                invocations_max: 256,
+                workgroup_bytes_max: 16 << 10,
+                workers_max: 65_535,
+            },
+            quirks: Quirks::default(),
+        }
+    }
+
     /// Workers (workgroups walking tiles) that fill the device: a few per compute unit, so that uneven tiles even out.
     pub fn full_workers(&self) -> u32 {
         let units = self.compute_units.unwrap_or(16);

@@ -82,8 +82,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::hal::null::NullDevice;
-    use crate::hal::{BufferId, Device, KernelSpec, WallClock};
+    use crate::hal::{BufferId, KernelSpec};
 
     fn launch(tiles: u32, tile_iterations: u32) -> Launch {
         let kernel = KernelSpec { name: "k", source: "", functions: &[], consts: vec![], lanes: 8, chain: None };
@@ -91,9 +90,8 @@ mod tests {
     }
 
     fn caps(kind: DeviceKind, bound: Option<u32>, workers_max: u32) -> DeviceCaps {
-        let mut caps = NullDevice::open(WallClock::start()).caps().clone();
+        let mut caps = DeviceCaps::of_units(10);
         caps.kind = kind;
-        caps.compute_units = Some(10);
         caps.quirks.loop_iterations_max = bound;
         caps.limits.workers_max = workers_max;
         caps

@@ -176,6 +176,31 @@ pub trait Device: Send {
     /// [`HalError::TenantMemory`], [`HalError::BufferTooLarge`], [`HalError::OutOfMemory`]; nothing is charged then.
     fn alloc(&mut self, tenant: TenantId, bytes: u64) -> Result<BufferId, HalError>;
 
+    /// As [`Device::alloc`], for what kernels only read.
+    ///
+    /// # Errors
+    /// As [`Device::alloc`].
+    fn alloc_constants(&mut self, tenant: TenantId, bytes: u64) -> Result<BufferId, HalError> {
+        self.alloc(tenant, bytes)
+    }
+
+    /// Lets what is allocated for `tenant` from now on lie in memory that it shares with all other tenants that pool. Their
+    /// kernels can then be one dispatch whoever they are ([`Device::prepare`]). No kernel leaves its tenant's own range; it
+    /// is its own arithmetic that keeps it there, not the driver's.
+    fn pool(&mut self, tenant: TenantId) {
+        let _ = tenant;
+    }
+
+    /// Compiles what it takes to run each of these stages at once: co-kernels. What is not prepared runs as well, slice by
+    /// slice. Answers how many stages are prepared now.
+    ///
+    /// # Errors
+    /// [`HalError::Kernel`] for a co-kernel that the driver does not take.
+    fn prepare(&mut self, stages: &[Stage]) -> Result<usize, HalError> {
+        let _ = stages;
+        Ok(0)
+    }
+
     /// Gives a buffer back; submitted work that uses it still completes. Nothing happens where there is none (any more).
     fn free(&mut self, buffer: BufferId);
 

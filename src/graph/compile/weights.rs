@@ -117,7 +117,7 @@ impl Weights {
     ) -> Result<Vec<BufferId>, HalError> {
         let mut made = Vec::new();
         for segment in &self.segments {
-            let buffer = device.alloc(tenant, segment.words.max(1) * 4)?;
+            let buffer = device.alloc_constants(tenant, segment.words.max(1) * 4)?;
             buffers.push(buffer);
             made.push(buffer);
             if !device.caps().computes() {

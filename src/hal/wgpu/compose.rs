@@ -5,12 +5,10 @@
 //! the weights and the arena again, for kernels that see them as elements of another type. The immediate data is
 //! [`Job`]: where the parameters are in the table and which tiles to walk.
 
-use std::collections::HashMap;
-use std::fmt::Write;
-
 use bytemuck::{Pod, Zeroable};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{Function, Handle, Module, ScalarKind, Type, TypeInner};
+use std::collections::HashMap;
 
 use super::chain;
 use super::link::{self, Functions};
@@ -36,7 +34,24 @@ pub struct Job {
 /// # Errors
 /// A sentence that says what the kernel file lacks, or what naga found.
 pub fn compose(spec: &KernelSpec) -> Result<Module, String> {
-    let kernel = parse(spec.name, &spec.configured()?)?;
+    let mut module = linked(spec, &spec.configured()?)?;
+    let tile = format!("{}_tile", spec.name);
+    let (op, fields) = operation(&module, &tile)?;
+    let driver = parse("driver", &driver(&op, &fields, &tile, spec.lanes))?;
+    let handle = function(&module, &tile)?;
+    link::append(&mut module, &driver, &HashMap::from([(tile, handle)]))?;
+    naga::compact::compact(&mut module, naga::compact::KeepUnused::No);
+    validate(&module)?;
+    Ok(module)
+}
+
+/// The kernel whose configured file is `text`, with everything that it calls and its constant loops unrolled; no entry
+/// point.
+///
+/// # Errors
+/// As [`compose`].
+pub(super) fn linked(spec: &KernelSpec, text: &str) -> Result<Module, String> {
+    let kernel = parse(spec.name, text)?;
     let mut module = Module::default();
     let mut linked = Functions::new();
     let mut known = link_files(&mut module, spec.functions, &mut linked)?;
@@ -47,14 +62,29 @@ pub fn compose(spec: &KernelSpec) -> Result<Module, String> {
     link::append(&mut module, &kernel, &known)?;
     specialize::specialize(&mut module, &shared);
     unroll::unroll(&mut module)?;
-    let tile = format!("{}_tile", spec.name);
-    let placed = module.functions.iter().find(|(_, function)| function.name.as_ref() == Some(&tile));
-    let (handle, _) = placed.ok_or(format!("{}.wgsl has no function {tile}", spec.name))?;
-    let driver = parse("driver", &driver(&kernel, &tile, spec.lanes)?)?;
-    link::append(&mut module, &driver, &HashMap::from([(tile, handle)]))?;
-    naga::compact::compact(&mut module, naga::compact::KeepUnused::No);
-    validate(&module)?;
     Ok(module)
+}
+
+/// The function called `name`.
+pub(super) fn function(module: &Module, name: &str) -> Result<Handle<Function>, String> {
+    let found = module.functions.iter().find(|(_, function)| function.name.as_deref() == Some(name));
+    found.map(|(handle, _)| handle).ok_or(format!("there is no function {name}"))
+}
+
+/// Name and fields of the parameter struct that the tile function takes.
+pub(super) fn operation(module: &Module, tile: &str) -> Result<(String, Vec<Field>), String> {
+    let function = &module.functions[function(module, tile)?];
+    let op = function.arguments.first().ok_or(format!("{tile} takes (op, tile, lane)"))?;
+    let name = module.types[op.ty].name.clone();
+    let name = name.ok_or(format!("the first parameter of {tile} must be a struct"))?;
+    Ok((name, parameters(module, op.ty)?))
+}
+
+/// Sizes of the module's types.
+pub(super) fn layouts(module: &Module) -> Result<naga::proc::Layouter, String> {
+    let mut layouts = naga::proc::Layouter::default();
+    layouts.update(module.to_ctx()).map_err(|e| e.to_string())?;
+    Ok(layouts)
 }
 
 /// Checks a module with all that our devices offer.
@@ -66,7 +96,7 @@ pub fn validate(module: &Module) -> Result<naga::valid::ModuleInfo, String> {
     Validator::new(ValidationFlags::all(), capabilities).validate(module).map_err(|e| e.emit_to_string(""))
 }
 
-fn parse(name: &str, text: &str) -> Result<Module, String> {
+pub(super) fn parse(name: &str, text: &str) -> Result<Module, String> {
     naga::front::wgsl::parse_str(text).map_err(|e| format!("{name}.wgsl: {}", e.emit_to_string(text)))
 }
 
@@ -132,40 +162,43 @@ fn adopt(module: &mut Module, kernel: &Module, handle: Handle<Type>) -> Handle<T
     module.types.insert(ty, naga::Span::UNDEFINED)
 }
 
-/// The entry point in WGSL, with an empty declaration for the tile function.
-fn driver(kernel: &Module, tile: &str, lanes: u32) -> Result<String, String> {
-    let (_, function) = kernel
-        .functions
-        .iter()
-        .find(|(_, f)| f.name.as_deref() == Some(tile))
-        .ok_or(format!("there is no function {tile}"))?;
-    let op = function.arguments.first().ok_or(format!("{tile} takes (op, tile, lane)"))?;
-    let ty = &kernel.types[op.ty];
-    let name = ty.name.as_deref().ok_or(format!("the first parameter of {tile} must be a struct"))?;
-    let fields = parameters(kernel, op.ty)?;
-    let mut declarations = String::new();
-    let mut values = Vec::new();
+/// The declaration of a parameter struct in WGSL.
+pub(super) fn declaration(name: &str, fields: &[Field]) -> String {
+    let fields: String = fields.iter().map(|f| format!(" {}: {},", f.name, f.wgsl_type())).collect();
+    format!("struct {name} {{{fields} }}\n")
+}
+
+/// A parameter struct in WGSL whose words begin at `words[base]`.
+pub(super) fn value(name: &str, fields: &[Field], base: &str) -> String {
     let mut at = 0;
-    for field in &fields {
-        let _ = write!(declarations, " {}: {},", field.name, field.wgsl_type());
-        values.push(field.wgsl_value(at));
-        at += field.words();
-    }
-    Ok(format!(
-        "struct {name} {{{declarations} }}\n\
-         struct Job {{ base: u32, first: u32, end: u32, workers: u32, }}\n\
+    let values: Vec<String> = fields
+        .iter()
+        .map(|field| {
+            let value = field.wgsl_value(base, at);
+            at += field.words();
+            value
+        })
+        .collect();
+    format!("{name}({})", values.join(", "))
+}
+
+/// The entry point in WGSL, with an empty declaration for the tile function.
+fn driver(op: &str, fields: &[Field], tile: &str, lanes: u32) -> String {
+    format!(
+        "{}struct Job {{ base: u32, first: u32, end: u32, workers: u32, }}\n\
          @group(0) @binding(0) var<storage, read> words: array<u32>;\n\
          var<immediate> job: Job;\n\
-         fn {tile}(op: {name}, tile: u32, lane: u32) {{}}\n\
+         fn {tile}(op: {op}, tile: u32, lane: u32) {{}}\n\
          @compute @workgroup_size({lanes})\n\
          fn main(@builtin(workgroup_id) worker: vec3<u32>, @builtin(local_invocation_index) lane: u32) {{\n\
-           let op = {name}({});\n\
+           let op = {};\n\
            for (var tile = job.first + worker.x; tile < job.end; tile += job.workers) {{\n\
              {tile}(op, tile, lane);\n\
            }}\n\
          }}\n",
-        values.join(", ")
-    ))
+        declaration(op, fields),
+        value(op, fields, "job.base")
+    )
 }
 
 /// One field of a parameter struct: a 32-bit scalar or a short array of them.
@@ -192,10 +225,10 @@ impl Field {
         }
     }
 
-    fn wgsl_value(&self, at: u32) -> String {
+    fn wgsl_value(&self, base: &str, at: u32) -> String {
         let word = |i: u32| match self.scalar {
-            "u32" => format!("words[job.base + {i}u]"),
-            other => format!("bitcast<{other}>(words[job.base + {i}u])"),
+            "u32" => format!("words[{base} + {i}u]"),
+            other => format!("bitcast<{other}>(words[{base} + {i}u])"),
         };
         match self.length {
             None => word(at),

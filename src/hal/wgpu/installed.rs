@@ -3,12 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::cokernel::{Cokernels, KernelNumber};
+use super::memory::Range;
 use super::pipelines::Pipelines;
 use crate::hal::{BufferId, HalError, InstallProgress, Recording};
 
 /// An installed recording.
 pub(super) struct Installed {
     recording: Arc<Recording>,
+    /// Its launches' parameters, in a buffer that all recordings share.
+    pub(super) table: Range,
+    pub(super) arena: Range,
     /// Per operation, per launch.
     launches: Vec<Vec<InstalledLaunch>>,
 }
@@ -17,41 +22,43 @@ pub(super) struct Installed {
 pub(super) struct InstalledLaunch {
     pub(super) pipeline: wgpu::ComputePipeline,
     pub(super) bindings: wgpu::BindGroup,
-    /// Index of its first parameter word in the launch table.
+    /// Index of its first parameter word in the buffer of tables.
     pub(super) base: u32,
+    pub(super) kernel: KernelNumber,
+    pub(super) weights: Range,
 }
 
-impl Installed {
-    pub(super) fn new(
-        device: &wgpu::Device,
-        queue: &wgpu::Queue,
-        pipelines: &Pipelines,
-        buffer: impl Fn(BufferId) -> Option<wgpu::Buffer>,
+/// What makes recordings on a device.
+pub(super) struct Installer<'a> {
+    pub(super) device: &'a wgpu::Device,
+    pub(super) queue: &'a wgpu::Queue,
+    pub(super) pipelines: &'a Pipelines,
+    pub(super) cokernels: &'a Cokernels,
+}
+
+impl Installer<'_> {
+    /// Compiles what is not compiled yet, fills `table`, which has a word for each of the launches' parameters, and binds
+    /// the recording's buffers. `find` knows where buffers lie.
+    pub(super) fn install(
+        &self,
         recording: Arc<Recording>,
+        find: &dyn Fn(BufferId) -> Result<Range, HalError>,
+        table: Range,
         progress: InstallProgress,
     ) -> Result<Installed, HalError> {
-        let find = |id: BufferId| buffer(id).ok_or(HalError::Range { buffer: id, offset: 0, end: 0 });
-        recording.buffers().try_for_each(|id| find(id).map(drop))?;
-        let compiled = pipelines.of(&recording, progress)?;
+        let compiled = self.pipelines.of(&recording, progress)?;
         let launches = recording.operations.iter().flat_map(|o| &o.launches);
         let words: Vec<u32> = launches.clone().flat_map(|l| l.params.iter().copied()).collect();
-        let table = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("launch table"),
-            size: (words.len().max(1) * 4) as u64,
-            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        queue.write_buffer(&table, 0, bytemuck::cast_slice(&words));
+        self.queue.write_buffer(&table.buffer, table.offset, bytemuck::cast_slice(&words));
         let arena = find(recording.arena)?;
-        let mut groups: HashMap<BufferId, wgpu::BindGroup> = HashMap::new();
+        let mut bound: HashMap<BufferId, (wgpu::BindGroup, Range)> = HashMap::new();
         for launch in launches {
-            if let std::collections::hash_map::Entry::Vacant(e) = groups.entry(launch.weights) {
+            if let std::collections::hash_map::Entry::Vacant(e) = bound.entry(launch.weights) {
                 let weights = find(launch.weights)?;
-                let group = bind(device, &pipelines.bindings, [&table, &weights, &arena, &weights, &arena]);
-                e.insert(group);
+                e.insert((self.bind(&table, &weights, &arena), weights));
             }
         }
-        let mut base = 0;
+        let mut base = table.first_word();
         let launches = recording
             .operations
             .iter()
@@ -60,10 +67,13 @@ impl Installed {
                     .launches
                     .iter()
                     .map(|launch| {
+                        let (bindings, weights) = bound[&launch.weights].clone();
                         let installed = InstalledLaunch {
                             pipeline: compiled[&launch.kernel].clone(),
-                            bindings: groups[&launch.weights].clone(),
+                            bindings,
                             base,
+                            kernel: self.cokernels.number(&launch.kernel),
+                            weights,
                         };
                         base += launch.params.len() as u32;
                         installed
@@ -71,9 +81,23 @@ impl Installed {
                     .collect()
             })
             .collect();
-        Ok(Installed { recording, launches })
+        Ok(Installed { recording, table, arena, launches })
     }
 
+    fn bind(&self, table: &Range, weights: &Range, arena: &Range) -> wgpu::BindGroup {
+        let resources =
+            [table.buffer.as_entire_binding(), weights.binding(), arena.binding(), weights.binding(), arena.binding()];
+        let entries: Vec<_> =
+            (0..).zip(resources).map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource }).collect();
+        self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: &self.pipelines.bindings,
+            entries: &entries,
+        })
+    }
+}
+
+impl Installed {
     pub(super) fn recording(&self) -> &Recording {
         &self.recording
     }
@@ -83,10 +107,8 @@ impl Installed {
     }
 }
 
-fn bind(device: &wgpu::Device, layout: &wgpu::BindGroupLayout, buffers: [&wgpu::Buffer; 5]) -> wgpu::BindGroup {
-    let entries: Vec<_> = (0..)
-        .zip(buffers)
-        .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
-        .collect();
-    device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
+/// Words of the launch table of a recording, one at least.
+pub(super) fn table_words(recording: &Recording) -> u64 {
+    let launches = recording.operations.iter().flat_map(|o| &o.launches);
+    launches.map(|l| l.params.len() as u64).sum::<u64>().max(1)
 }

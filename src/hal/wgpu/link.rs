@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 
 use naga::{
-    Arena, Block, Constant, Expression, Function, GlobalVariable, Handle, Module, Span, Statement, Type, TypeInner,
+    AddressSpace, Arena, Block, Constant, Expression, Function, GlobalVariable, Handle, Module, Span, Statement, Type,
+    TypeInner,
 };
 
 /// Functions of the target, by the name under which the appended module declares them.
@@ -24,8 +25,9 @@ struct Maps {
 /// Appends `source` to `target` and answers where each function went.
 ///
 /// A function named in `known` is a declaration: calls to it go to the known handle, whose types must be the declared
-/// ones. A global with the binding of a
-/// global that the target already has becomes that one; their types must be equal. Entry points are appended too.
+/// ones. A global with the binding of a global that the target already has becomes that one; their types must be equal.
+/// Workgroup memory of the target serves again for variables of equal type: it belongs to whatever runs at the moment.
+/// Entry points are appended too.
 pub(super) fn append(target: &mut Module, source: &Module, known: &Functions) -> Result<Functions, String> {
     if !source.overrides.is_empty() {
         return Err("`override` declarations cannot be linked; use `const`".into());
@@ -99,8 +101,20 @@ impl Maps {
     }
 
     fn append_globals(&mut self, target: &mut Module, source: &Module) -> Result<(), String> {
+        let mut free: Vec<Handle<GlobalVariable>> = target
+            .global_variables
+            .iter()
+            .filter(|(_, known)| known.space == AddressSpace::WorkGroup)
+            .map(|(handle, _)| handle)
+            .collect();
         for (handle, variable) in source.global_variables.iter() {
             let ty = self.types[&variable.ty];
+            if variable.space == AddressSpace::WorkGroup
+                && let Some(at) = free.iter().position(|&known| target.global_variables[known].ty == ty)
+            {
+                self.globals.insert(handle, free.remove(at));
+                continue;
+            }
             let shared = target
                 .global_variables
                 .iter()

@@ -1,27 +1,33 @@
 //! The portable backend: Vulkan, Metal and DX12 through wgpu.
 //!
 //! One logical device with one queue is one lane. A submission is one command buffer: uploads, then one compute pass in
-//! which each slice is a dispatch of `workers` workgroups, then reads. The driver orders dispatches that touch the same
-//! arena; slices of different tenants in one stage are encoded side by side.
+//! which each slice is a dispatch of `workers` workgroups, then reads. A stage of several slices is one dispatch where a
+//! co-kernel for it was compiled ([`cokernel`]). The driver orders dispatches that touch the same arena.
 
 mod adapter;
 mod chain;
+mod cokernel;
 pub mod compose;
+mod encode;
 mod installed;
 mod link;
+mod memory;
 mod pipelines;
 mod specialize;
+mod stage;
 mod staging;
 mod timestamps;
 mod unroll;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use adapter::{Found, choose, find};
-use compose::Job;
-use installed::Installed;
+use cokernel::Cokernels;
+use encode::{ProgramBuffer, Scratch, Timed, spans_of};
+use installed::{Installed, Installer, table_words};
+use memory::{Pools, Purpose, Range};
 use pipelines::Pipelines;
 use staging::{Direction, Pool};
 use timestamps::Timestamps;
@@ -29,8 +35,7 @@ use timestamps::Timestamps;
 use super::quota::Quotas;
 use super::{
     BufferId, Clock, Compiler, Completion, Counters, Device, DeviceCaps, HalError, InstallProgress, LaneId, LaneSpec,
-    Recording, RecordingId, Region, SharedClock, SliceSpan, Submission, SubmissionId, Unavailable, Wait, WallClock,
-    plan,
+    Recording, RecordingId, Region, SharedClock, Stage, Submission, SubmissionId, Unavailable, Wait, WallClock, plan,
 };
 use crate::tensor::{Nanos, TenantId};
 
@@ -42,7 +47,14 @@ pub struct WgpuDevice {
     queue: wgpu::Queue,
     buffers: HashMap<BufferId, Held>,
     quotas: Quotas,
+    /// Tenants whose buffers lie in the pools.
+    pooled: HashSet<TenantId>,
+    pools: Pools,
     pipelines: Arc<Pipelines>,
+    cokernels: Arc<Cokernels>,
+    scratch: Scratch,
+    /// Buffers for programs that are not in use.
+    program_buffers: Vec<ProgramBuffer>,
     recordings: HashMap<RecordingId, Installed>,
     timestamps: Option<Timestamps>,
     uploads: Pool,
@@ -53,11 +65,12 @@ pub struct WgpuDevice {
     lost: Arc<Mutex<Option<String>>>,
 }
 
-/// A tenant's buffer. Bindings may not be empty, so the device's own is a word at least.
+/// A tenant's buffer. Bindings may not be empty, so its range is some words at least.
 struct Held {
     tenant: TenantId,
     bytes: u64,
-    buffer: wgpu::Buffer,
+    purpose: Purpose,
+    range: Range,
 }
 
 /// A submission that the device has not finished.
@@ -68,6 +81,7 @@ struct InFlight {
     done: Arc<Done>,
     upload: Option<wgpu::Buffer>,
     read: Option<wgpu::Buffer>,
+    programs: Option<ProgramBuffer>,
     regions: Vec<Region>,
     timed: Option<Timed>,
 }
@@ -78,13 +92,6 @@ struct Done {
     finished_ns: AtomicU64,
     work: AtomicBool,
     mapped: AtomicBool,
-}
-
-/// The timestamps of a submission: the query sets, which slices they time, and where they go in the staging buffer.
-struct Timed {
-    sets: Vec<usize>,
-    slices: Vec<(u32, u32)>,
-    offset: u64,
 }
 
 impl WgpuDevice {
@@ -128,7 +135,12 @@ impl WgpuDevice {
         Ok(WgpuDevice {
             quotas: Quotas::new(caps.limits.binding_bytes_max),
             caps,
+            pooled: HashSet::new(),
+            pools: Pools::default(),
             pipelines: Arc::new(Pipelines::new(device.clone())),
+            cokernels: Arc::new(Cokernels::new(device.clone())),
+            scratch: Scratch::default(),
+            program_buffers: Vec::new(),
             timestamps,
             clock,
             device,
@@ -156,12 +168,48 @@ impl WgpuDevice {
         }
     }
 
-    fn check(&self, region: Region) -> Result<&wgpu::Buffer, HalError> {
+    /// The buffer of the device that `region` lies in, and its first byte there.
+    fn check(&self, region: Region) -> Result<(&wgpu::Buffer, u64), HalError> {
         let end = region.offset.saturating_add(region.bytes);
         let aligned = region.offset.is_multiple_of(4) && region.bytes.is_multiple_of(4);
         let held = self.buffers.get(&region.buffer).filter(|held| aligned && end <= held.bytes);
         let range = HalError::Range { buffer: region.buffer, offset: region.offset, end };
-        held.map(|held| &held.buffer).ok_or(range)
+        held.map(|held| (&held.range.buffer, held.range.offset + region.offset)).ok_or(range)
+    }
+
+    /// As [`WgpuDevice::check`], of a region that was checked.
+    fn place(&self, region: Region) -> (wgpu::Buffer, u64) {
+        let range = &self.buffers[&region.buffer].range;
+        (range.buffer.clone(), range.offset + region.offset)
+    }
+
+    /// A range for `bytes` of a tenant, which its quota has been asked for.
+    fn range(&mut self, tenant: TenantId, bytes: u64, purpose: Purpose) -> Range {
+        if !self.pooled.contains(&tenant) {
+            self.counters.buffers += 1;
+            return Range::own(&self.device, bytes);
+        }
+        let (range, created) = self.pools.of(purpose).take(&self.device, bytes, self.caps.limits.binding_bytes_max);
+        self.counters.buffers += u64::from(created);
+        if range.used {
+            let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            encoder.clear_buffer(&range.buffer, range.offset, Some(range.bytes.next_multiple_of(4)));
+            self.queue.submit([encoder.finish()]);
+        }
+        range
+    }
+
+    fn alloc_for(&mut self, tenant: TenantId, bytes: u64, purpose: Purpose) -> Result<BufferId, HalError> {
+        let bytes = self.quotas.take(tenant, bytes)?;
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let range = self.range(tenant, bytes, purpose);
+        if pollster::block_on(scope.pop()).is_some() {
+            self.quotas.give_back(tenant, bytes);
+            return Err(HalError::OutOfMemory { tenant, asked: bytes });
+        }
+        let id = BufferId(self.new_id());
+        self.buffers.insert(id, Held { tenant, bytes, purpose, range });
+        Ok(id)
     }
 
     fn staging(&mut self, direction: Direction, bytes: u64) -> wgpu::Buffer {
@@ -172,74 +220,6 @@ impl WgpuDevice {
         let (buffer, created) = pool.take(&self.device, bytes);
         self.counters.buffers += u64::from(created);
         buffer
-    }
-
-    /// Copies the uploads into one staging buffer and encodes their way to their regions.
-    fn encode_uploads(
-        &mut self,
-        uploads: &[(Region, Vec<u8>)],
-        encoder: &mut wgpu::CommandEncoder,
-    ) -> Option<wgpu::Buffer> {
-        let bytes: u64 = uploads.iter().map(|(r, _)| r.bytes).sum();
-        if bytes == 0 {
-            return None;
-        }
-        let staging = self.staging(Direction::Upload, bytes);
-        {
-            let mut mapped = staging.get_mapped_range_mut(..).expect("free upload buffers are mapped");
-            let mut at = 0;
-            for (_, data) in uploads {
-                mapped.slice(at..at + data.len()).copy_from_slice(data);
-                at += data.len();
-            }
-        }
-        staging.unmap();
-        let mut at = 0;
-        for (region, _) in uploads.iter().filter(|(r, _)| r.bytes > 0) {
-            let target = &self.buffers[&region.buffer].buffer;
-            encoder.copy_buffer_to_buffer(&staging, at, target, region.offset, region.bytes);
-            at += region.bytes;
-        }
-        Some(staging)
-    }
-
-    /// Encodes all slices into one pass; answers which were timed.
-    fn encode_stages(&mut self, submission: &Submission, encoder: &mut wgpu::CommandEncoder) -> Option<Timed> {
-        let n: usize = submission.stages.iter().map(|s| s.slices.len()).sum();
-        if n == 0 {
-            return None;
-        }
-        let sets = self.timestamps.as_mut().filter(|_| submission.timed).map(|t| {
-            let (sets, created) = t.take(&self.device, n + 1);
-            self.counters.buffers += created;
-            sets
-        });
-        let queries = self.timestamps.as_ref().zip(sets.as_ref());
-        let stamp = |pass: &mut wgpu::ComputePass, at: usize| {
-            if let Some((timestamps, sets)) = queries {
-                let (queries, index) = timestamps.query(sets, at);
-                pass.write_timestamp(queries, index);
-            }
-        };
-        let mut slices = Vec::with_capacity(n);
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        stamp(&mut pass, 0);
-        for (stage, s) in (0..).zip(&submission.stages) {
-            for (at, slice) in (0..).zip(&s.slices) {
-                let installed = &self.recordings[&slice.recording];
-                let launch = installed.launch(slice.operation, slice.launch);
-                let workers = slice.workers.min(slice.tiles.end - slice.tiles.start);
-                let job = Job { base: launch.base, first: slice.tiles.start, end: slice.tiles.end, workers };
-                pass.set_pipeline(&launch.pipeline);
-                pass.set_bind_group(0, &launch.bindings, &[]);
-                pass.set_immediates(0, bytemuck::bytes_of(&job));
-                pass.dispatch_workgroups(workers, 1, 1);
-                slices.push((stage, at));
-                stamp(&mut pass, slices.len());
-            }
-        }
-        drop(pass);
-        sets.map(|sets| Timed { sets, slices, offset: 0 })
     }
 
     /// Takes the oldest submission's results, if it is finished.
@@ -255,6 +235,7 @@ impl WgpuDevice {
         if let Some(upload) = flight.upload {
             self.uploads.give_back(upload);
         }
+        self.program_buffers.extend(flight.programs);
         let mut reads = Vec::new();
         let mut spans = Vec::new();
         let mut error = None;
@@ -268,9 +249,9 @@ impl WgpuDevice {
                     }
                     if let (Some(timed), Some(timestamps)) = (&flight.timed, &mut self.timestamps) {
                         let from = timed.offset as usize;
-                        let to = from + (timed.slices.len() + 1) * 8;
+                        let to = from + (timed.dispatches.len() + 1) * 8;
                         let times = timestamps.give_back(&timed.sets, &bytes[from..to], flight.submitted..finished);
-                        spans = spans_of(&timed.slices, &times);
+                        spans = spans_of(&timed.dispatches, &times);
                     }
                 }
                 Err(e) => error = Some(HalError::DeviceLost(e.to_string())),
@@ -280,15 +261,6 @@ impl WgpuDevice {
         }
         Some(Completion { submission: flight.id, finished, spans, reads, failed: Vec::new(), error })
     }
-}
-
-/// Slices run in the order of their encoding, so each span begins where the one before ends.
-fn spans_of(slices: &[(u32, u32)], times: &[Nanos]) -> Vec<SliceSpan> {
-    slices
-        .iter()
-        .zip(times.windows(2))
-        .map(|(&(stage, slice), t)| SliceSpan { stage, slice, start: t[0], end: t[1].max(t[0]) })
-        .collect()
 }
 
 impl Device for WgpuDevice {
@@ -304,48 +276,42 @@ impl Device for WgpuDevice {
         self.quotas.limit(tenant, bytes_max);
     }
 
+    fn pool(&mut self, tenant: TenantId) {
+        self.pooled.insert(tenant);
+    }
+
     fn alloc(&mut self, tenant: TenantId, bytes: u64) -> Result<BufferId, HalError> {
-        let bytes = self.quotas.take(tenant, bytes)?;
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        // wgpu zeroes what was never written before the first use.
-        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("tenant"),
-            // Bindings hold at least one element, and the largest elements have two words.
-            size: bytes.max(8),
-            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
-            mapped_at_creation: false,
-        });
-        if pollster::block_on(scope.pop()).is_some() {
-            self.quotas.give_back(tenant, bytes);
-            return Err(HalError::OutOfMemory { tenant, asked: bytes });
-        }
-        let id = BufferId(self.new_id());
-        self.buffers.insert(id, Held { tenant, bytes, buffer });
-        self.counters.buffers += 1;
-        Ok(id)
+        self.alloc_for(tenant, bytes, Purpose::Arena)
+    }
+
+    fn alloc_constants(&mut self, tenant: TenantId, bytes: u64) -> Result<BufferId, HalError> {
+        self.alloc_for(tenant, bytes, Purpose::Constants)
     }
 
     fn free(&mut self, buffer: BufferId) {
-        if let Some(Held { tenant, bytes, .. }) = self.buffers.remove(&buffer) {
+        if let Some(Held { tenant, bytes, purpose, range }) = self.buffers.remove(&buffer) {
             self.quotas.give_back(tenant, bytes);
+            self.pools.of(purpose).give_back(&range);
+            self.scratch.forget();
         }
     }
 
     fn write(&mut self, region: Region, bytes: &[u8]) -> Result<(), HalError> {
-        let buffer = self.check(region)?;
+        let (buffer, offset) = self.check(region)?;
         assert_eq!(bytes.len() as u64, region.bytes, "the bytes fill the region");
-        self.queue.write_buffer(buffer, region.offset, bytes);
+        self.queue.write_buffer(buffer, offset, bytes);
         self.check_lost()
     }
 
     fn read(&mut self, region: Region) -> Result<Vec<u8>, HalError> {
-        let buffer = self.check(region)?.clone();
+        self.check(region)?;
+        let (buffer, offset) = self.place(region);
         if region.bytes == 0 {
             return Ok(Vec::new());
         }
         let staging = self.staging(Direction::Read, region.bytes);
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        encoder.copy_buffer_to_buffer(&buffer, region.offset, &staging, 0, region.bytes);
+        encoder.copy_buffer_to_buffer(&buffer, offset, &staging, 0, region.bytes);
         self.queue.submit([encoder.finish()]);
         staging.map_async(wgpu::MapMode::Read, .., |_| {});
         let waited = self.device.poll(wgpu::PollType::wait_indefinitely());
@@ -362,22 +328,45 @@ impl Device for WgpuDevice {
     }
 
     fn install(&mut self, recording: Arc<Recording>, progress: InstallProgress) -> Result<RecordingId, HalError> {
-        let installed = Installed::new(
-            &self.device,
-            &self.queue,
-            &self.pipelines,
-            |id| self.buffers.get(&id).map(|held| held.buffer.clone()),
-            recording,
-            progress,
-        )?;
-        self.counters.buffers += 1;
+        let find = |id: BufferId| {
+            let held = self.buffers.get(&id).map(|held| held.range.clone());
+            held.ok_or(HalError::Range { buffer: id, offset: 0, end: 0 })
+        };
+        recording.buffers().try_for_each(|id| find(id).map(drop))?;
+        let bytes = table_words(&recording) * 4;
+        let (table, created) = self.pools.tables.take(&self.device, bytes, self.caps.limits.binding_bytes_max);
+        self.counters.buffers += u64::from(created);
+        let installer = Installer {
+            device: &self.device,
+            queue: &self.queue,
+            pipelines: &self.pipelines,
+            cokernels: &self.cokernels,
+        };
+        let installed = installer
+            .install(recording, &find, table.clone(), progress)
+            .inspect_err(|_| self.pools.tables.give_back(&table))?;
         let id = RecordingId(self.new_id());
         self.recordings.insert(id, installed);
         Ok(id)
     }
 
+    fn prepare(&mut self, stages: &[Stage]) -> Result<usize, HalError> {
+        let mut together = 0;
+        for stage in stages {
+            let Some(needs) = stage::needs(stage, &self.recordings) else { continue };
+            if self.cokernels.fits(&needs.uses, needs.pooled).is_ok() {
+                self.cokernels.make(&needs.uses, needs.pooled)?;
+                together += 1;
+            }
+        }
+        Ok(together)
+    }
+
     fn uninstall(&mut self, recording: RecordingId) {
-        self.recordings.remove(&recording);
+        if let Some(installed) = self.recordings.remove(&recording) {
+            self.pools.tables.give_back(&installed.table);
+            self.scratch.forget();
+        }
     }
 
     fn lane(&mut self, _spec: &LaneSpec) -> Result<LaneId, HalError> {
@@ -389,23 +378,24 @@ impl Device for WgpuDevice {
         self.check_lost()?;
         let installed = |id: RecordingId| self.recordings.get(&id).map(Installed::recording);
         plan::check(&submission, installed, |region| self.check(region).map(|_| ()))?;
+        let plan = self.plan(&submission.stages);
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let upload = self.encode_uploads(&submission.uploads, &mut encoder);
-        let mut timed = self.encode_stages(&submission, &mut encoder);
+        let (upload, programs) = self.encode_uploads(&submission.uploads, &plan, &mut encoder);
+        let mut timed = self.encode_stages(&submission, &plan, programs.as_ref(), &mut encoder);
         let read_bytes: u64 = submission.reads.iter().map(|r| r.bytes).sum();
-        let time_bytes = timed.as_ref().map_or(0, |t| (t.slices.len() as u64 + 1) * 8);
+        let time_bytes = timed.as_ref().map_or(0, |t| (t.dispatches.len() as u64 + 1) * 8);
         let time_offset = read_bytes.next_multiple_of(8);
         let read = (read_bytes + time_bytes > 0).then(|| self.staging(Direction::Read, time_offset + time_bytes));
         if let Some(staging) = &read {
             let mut at = 0;
             for region in submission.reads.iter().filter(|r| r.bytes > 0) {
-                let from = &self.buffers[&region.buffer].buffer;
-                encoder.copy_buffer_to_buffer(from, region.offset, staging, at, region.bytes);
+                let (from, offset) = self.place(*region);
+                encoder.copy_buffer_to_buffer(&from, offset, staging, at, region.bytes);
                 at += region.bytes;
             }
             if let (Some(timed), Some(timestamps)) = (&mut timed, &self.timestamps) {
                 timed.offset = time_offset;
-                timestamps.resolve(&timed.sets, timed.slices.len() + 1, &mut encoder, staging, time_offset);
+                timestamps.resolve(&timed.sets, timed.dispatches.len() + 1, &mut encoder, staging, time_offset);
             }
         }
         let submitted = self.clock.now();
@@ -429,6 +419,7 @@ impl Device for WgpuDevice {
             done,
             upload,
             read,
+            programs,
             regions: submission.reads,
             timed,
         });
@@ -461,6 +452,6 @@ impl Device for WgpuDevice {
     }
 
     fn counters(&self) -> Counters {
-        Counters { pipelines: self.pipelines.len(), ..self.counters }
+        Counters { pipelines: self.pipelines.len() + self.cokernels.len(), ..self.counters }
     }
 }
