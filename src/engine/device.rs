@@ -57,6 +57,20 @@ pub fn open_as(spec: &str, clock: WallClock, options: SimOptions) -> Result<Box<
     }
 }
 
+/// Opens a device as [`open_as`] does whose first `lanes` lanes overlap, where that takes something.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn open_lanes(
+    spec: &str,
+    clock: WallClock,
+    options: SimOptions,
+    lanes: usize,
+) -> Result<Box<dyn Device>, OpenError> {
+    let _ = lanes;
+    open_as(spec, clock, options)
+}
+
 /// Opens the simulated device with the profile called `profile`, or with that in the file `profile`. Its clock is virtual and
 /// begins at zero.
 ///

@@ -263,6 +263,12 @@ pub trait Device: Send {
         Err(HalError::Partition { reason: format!("partitions of {} cannot change", self.caps().name) })
     }
 
+    /// Has what is allocated for `tenant` from now on lie where work in `lane` can use it. Needed only where lanes do not
+    /// share memory; a tenant that was placed nowhere is in some lane's memory.
+    fn place(&mut self, tenant: TenantId, lane: LaneId) {
+        let _ = (tenant, lane);
+    }
+
     /// A new lane, of any number: beyond [`DeviceCaps::lanes_max`] lanes share, and may be the same.
     ///
     /// # Errors
