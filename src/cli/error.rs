@@ -141,7 +141,10 @@ impl From<InterleaveError> for CliError {
                 _ => CliError::Input(e.to_string()),
             },
             InterleaveError::Tenant { ref source, .. } => of_device(source, e.to_string()),
-            InterleaveError::Input { .. } | InterleaveError::Problem(_) | InterleaveError::Stored(_) => {
+            InterleaveError::Input { .. }
+            | InterleaveError::Problem(_)
+            | InterleaveError::Search(_)
+            | InterleaveError::Stored(_) => {
                 CliError::Input(e.to_string())
             }
             _ => CliError::Failed(e.to_string()),

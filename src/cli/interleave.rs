@@ -140,7 +140,15 @@ impl Report for Interleaved {
         writeln!(
             out,
             "\nbest: {} ({} lanes, {} stages); {:.3} of {} ({:.3} to {:.3} in {} paired rounds), {:.2} times as fast as sequential",
-            r.form, r.lanes, r.stages, r.ratio, r.fastest_baseline, r.ratio_interval[0], r.ratio_interval[1], r.rounds, r.speedup
+            r.form,
+            r.lanes,
+            r.stages,
+            r.ratio,
+            r.fastest_baseline,
+            r.ratio_interval[0],
+            r.ratio_interval[1],
+            r.rounds,
+            r.speedup
         )?;
         writeln!(out, "outputs are equal bit for bit under all {} forms; {} CPU nodes", r.forms.len(), r.cpu_nodes)?;
         if let Some(path) = &self.out {

@@ -251,3 +251,114 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::interleave::synthetic;
+
+    /// What is wrong with the stages of one lane, for two chains of two launches.
+    fn check(stages: &str, expected: &str) {
+        let problem = synthetic::chains(&[2, 2]);
+        let schedule: Schedule = format!("lane 0\n{stages}").parse().unwrap();
+        let found = schedule.check(&problem).map_or_else(|error| error.to_string(), |()| "right".into());
+        assert!(found.contains(expected), "{stages}\n{found}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        let rest = "1.0[0..8]x1\n1.1[0..8]x1";
+        check(&format!("0.0[0..8]x8\n0.1[0..8]x8\n{rest}"), "right");
+        check(&format!("0.0[0..8]x1 0.1[0..8]x1\n{rest}"), "right");
+        check(&format!("0.0[0..3]x1 | 0.0[3..8]x1\n0.1[0..8]x8\n{rest}"), "right");
+        check(&format!("0.0[0..8]x1 | 0.1[0..8]x1\n{rest}"), "stage 0: 0.1[0..8]x1 needs launch 0");
+        check(&format!("0.0[0..3]x1 0.1[0..8]x1 | 0.0[3..8]x1\n{rest}"), "stage 0: 0.1[0..8]x1 needs launch 0");
+        check(&format!("0.1[0..8]x8\n0.0[0..8]x8\n{rest}"), "stage 0: 0.1[0..8]x8 needs launch 0");
+        check(&format!("0.0[0..8]x8\n0.1[0..7]x8\n{rest}"), "launch 1: tile 7 is scheduled 0 times");
+        check(&format!("0.0[0..8]x8\n0.1[0..7]x8\n0.1[6..8]x1\n{rest}"), "launch 1: tile 6 is scheduled 2 times");
+        check(&format!("0.0[0..8]x8\n0.0[0..8]x8\n0.1[0..8]x8\n{rest}"), "launch 0: tile 0 is scheduled 2 times");
+        check(&format!("0.0[0..9]x8\n0.1[0..8]x8\n{rest}"), "stage 0: 0.0[0..9]x8 names no tiles");
+        check(&format!("0.0[0..8]x0\n0.1[0..8]x8\n{rest}"), "0.0[0..8]x0 names no tiles");
+        check(&format!("0.0[0..8]x1 0.1[0..8]x2\n{rest}"), "0.1[0..8]x2 has 2 workers beside chains");
+        check(
+            &format!("0.0[0..8]x8\n0.1[0..8]x8\n{rest}\nlane 1\n1.1[0..8]x8"),
+            "lane 1, stage 0: 1.1[0..8]x8 is of a tenant",
+        );
+    }
+
+    #[test]
+    fn a_workers_iterations_and_kernels_are_bounded() {
+        let mut problem = synthetic::chains(&[3]);
+        problem.models[0].launches.iter_mut().for_each(|l| l.tile_iterations = 999);
+        let all = Schedule::side_by_side(&problem);
+        assert_eq!(all.n_stages(), 2, "8,000 iterations each, 21,844 allowed: {all}");
+        let schedule: Schedule = "lane 0\n0.0[0..8]x1 0.1[0..8]x1 0.2[0..8]x1".parse().unwrap();
+        let message = schedule.check(&problem).unwrap_err().to_string();
+        assert!(message.contains("chain 0 takes 24000 loop iterations, 21844 are allowed"), "{message}");
+        problem.machine.chains =
+            crate::interleave::ChainForm::CoKernel { iterations_max: None, kernels_max: 2, body_ns: 0.0 };
+        let message = schedule.check(&problem).unwrap_err().to_string();
+        assert!(message.contains("3 kernels, 2 are allowed"), "{message}");
+    }
+
+    /// The same by the definition: sets of tiles that are complete before each piece.
+    fn by_definition(problem: &Problem, schedule: &Schedule) -> bool {
+        use std::collections::HashSet;
+        let mut done: HashSet<(u32, u32, u32)> = HashSet::new();
+        for stage in &schedule.lanes[0] {
+            let mut now = Vec::new();
+            for chain in &stage.chains {
+                let mut own = HashSet::new();
+                for piece in &chain.pieces {
+                    for &dep in &problem.launch(piece.tenant, piece.launch).deps {
+                        let mut tiles = 0..problem.launch(piece.tenant, dep).tiles;
+                        if tiles
+                            .any(|t| !done.contains(&(piece.tenant, dep, t)) && !own.contains(&(piece.tenant, dep, t)))
+                        {
+                            return false;
+                        }
+                    }
+                    for tile in piece.tiles() {
+                        own.insert((piece.tenant, piece.launch, tile));
+                        now.push((piece.tenant, piece.launch, tile));
+                    }
+                }
+            }
+            if now.into_iter().any(|tile| !done.insert(tile)) {
+                return false;
+            }
+        }
+        let tiles: u32 = problem.models.iter().flat_map(|m| &m.launches).map(|l| l.tiles).sum();
+        done.len() == tiles as usize
+    }
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_the_definition(
+            tenants in 1usize..3, launches in 1usize..5, seed: u64, shuffle in prop::collection::vec((0usize..20, 0usize..20), 0..3)
+        ) {
+            let mut problem = synthetic::mixed(tenants, launches, seed);
+            problem.machine = synthetic::streams();
+            let mut schedule =
+                if seed % 2 == 0 { Schedule::side_by_side(&problem) } else { Schedule::breadth_first(&problem) };
+            // Pieces change places, now and then one is lost.
+            for (a, b) in shuffle {
+                let n = schedule.pieces().count();
+                let mut pieces: Vec<Piece> = schedule.pieces().copied().collect();
+                pieces.swap(a % n, b % n);
+                let mut pieces = pieces.into_iter();
+                let all = schedule.lanes.iter_mut().flatten().flat_map(|s| &mut s.chains).flat_map(|c| &mut c.pieces);
+                all.zip(&mut pieces).for_each(|(place, piece)| *place = piece);
+                if a == b {
+                    schedule.lanes[0].pop();
+                    if schedule.lanes[0].is_empty() {
+                        break;
+                    }
+                }
+            }
+            prop_assert_eq!(schedule.check(&problem).is_ok(), by_definition(&problem, &schedule), "{}", schedule);
+        }
+    }
+}

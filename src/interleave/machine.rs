@@ -12,7 +12,8 @@ use crate::hal::{DeviceCaps, DeviceKind};
 /// bound, as in `hal::cut`.
 const ITERATIONS_MARGIN: u32 = 3;
 
-/// Kernels of a stage unless told otherwise: each is a body of the stage's module, to be compiled and passed over.
+/// Kernels of a stage unless told otherwise: each is a body of the stage's module, to be passed over and to be compiled, in
+/// time that grows faster than their number (`docs/INTERLEAVING.md`).
 const KERNELS_MAX: u32 = 8;
 
 /// How the chains of a stage run at the same time.
@@ -122,12 +123,11 @@ impl Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hal::null::NullDevice;
-    use crate::hal::{Device, Execution, WallClock};
+    use crate::hal::Execution;
 
     #[test]
     fn co_kernels_are_for_devices_that_run_kernels() {
-        let mut caps = NullDevice::open(WallClock::start()).caps().clone();
+        let mut caps = DeviceCaps::of_units(4);
         assert!(!Machine::of(&caps).single_workers());
         caps.backend = "wgpu";
         caps.execution = Execution::Kernels;

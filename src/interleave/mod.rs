@@ -2,7 +2,8 @@
 //! after another or side by side.
 //!
 //! A [`Problem`] is what there is to do and on what [`Machine`]; a [`Schedule`] is an answer, a plain value that is
-//! checked, printed, stored and replayed. A [`cost`] model says what a schedule takes. Nothing here runs anything, but for the cost model that measures.
+//! checked, printed, stored and replayed. A [`cost`] model says what a schedule takes, a [`search`] looks for a better one,
+//! [`rewrite`] rules change one step by step. Nothing here runs anything, but for the cost model that measures.
 //!
 //! Deliberately not here: how a stage becomes a dispatch, which is the backend's, and merging of equal operators of
 //! several tenants, which is done on graphs before there are launches.
@@ -12,7 +13,9 @@ mod check;
 pub mod cost;
 mod machine;
 mod problem;
+pub mod rewrite;
 mod schedule;
+pub mod search;
 mod stored;
 pub mod synthetic;
 mod text;

@@ -20,7 +20,7 @@ pub fn co_kernels() -> Machine {
         slots: 2,
         workers_max: 65_535,
         lanes: 2,
-        chains: ChainForm::CoKernel { iterations_max: Some(21_844), kernels_max: 64, body_ns: 1_500.0 },
+        chains: ChainForm::CoKernel { iterations_max: Some(21_844), kernels_max: 48, body_ns: 1_500.0 },
         gflops: 16.0,
         gbs: 6.0,
         dispatch_ns: 40_000.0,

@@ -159,7 +159,11 @@ fn excess(times: &[f64], sum: f64) -> f64 {
 }
 
 /// The slices of all operators that the device computes, as the engine cuts them.
-pub(in crate::engine) fn slices(recording: &Arc<Recording>, id: RecordingId, device: &dyn Device) -> Result<Vec<Slice>, HalError> {
+pub(in crate::engine) fn slices(
+    recording: &Arc<Recording>,
+    id: RecordingId,
+    device: &dyn Device,
+) -> Result<Vec<Slice>, HalError> {
     let plan = Plan::new(recording, device.caps(), Share::FULL)?;
     let mut slices = Vec::new();
     for (operation, step) in (0..).zip(&plan.steps) {

@@ -53,7 +53,11 @@ impl Handover {
     }
 
     /// Measures, each round all parts once.
-    pub(in crate::engine) fn measure(device: &mut dyn Device, lane: LaneId, rounds: usize) -> Result<Handover, CalibrateError> {
+    pub(in crate::engine) fn measure(
+        device: &mut dyn Device,
+        lane: LaneId,
+        rounds: usize,
+    ) -> Result<Handover, CalibrateError> {
         let source = ModelSource::Zoo(NOTHING.into());
         let bad = |e| model_error(&source.to_string(), e);
         let graph = graph::load(&source, &LoadOptions::default()).map_err(bad)?;

@@ -45,7 +45,10 @@ pub fn measure(rig: &mut Rig, handover: &Handover, progress: &mut dyn FnMut(usiz
         let worker = times(rig, lane, &single, handover)?;
         for (key, alone_ns) in &alone {
             let worker_ns = worker.get(key).copied().unwrap_or(*alone_ns);
-            costs.insert((tenant, key.0, key.1), LaunchCost { alone_ns: *alone_ns, worker_ns: worker_ns.max(*alone_ns) });
+            costs.insert(
+                (tenant, key.0, key.1),
+                LaunchCost { alone_ns: *alone_ns, worker_ns: worker_ns.max(*alone_ns) },
+            );
         }
     }
     Ok(costs)
@@ -129,12 +132,8 @@ fn idle_body_ns(rig: &mut Rig) -> Result<Option<f64>, HalError> {
     };
     let turns: Vec<Slice> = (0..TURNS).flat_map(|_| pair.to_vec()).collect();
     let all = chosen.len();
-    let stages = [
-        chain(turns.clone()),
-        chain([turns, others.to_vec()].concat()),
-        chain(pair.to_vec()),
-        chain(chosen.clone()),
-    ];
+    let stages =
+        [chain(turns.clone()), chain([turns, others.to_vec()].concat()), chain(pair.to_vec()), chain(chosen.clone())];
     if rig.device().prepare(&stages)? < stages.len() {
         return Ok(None);
     }

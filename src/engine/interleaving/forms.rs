@@ -5,6 +5,8 @@ use super::rig::{Participant, Rig, Round};
 use super::{InterleaveError, InterleaveOptions, InterleaveStage};
 use crate::engine::device::OpenError;
 use crate::hal::{Device, HalError, Stage};
+use crate::interleave::cost::Estimated;
+use crate::interleave::search::{self, Budget};
 use crate::interleave::{Chain, Piece, Problem, Schedule};
 use crate::tensor::Nanos;
 
@@ -83,21 +85,30 @@ impl<'a> Forms<'a> {
         }
         let round = self.rigs[0].1.apart(per_tenant);
         self.forms.push(Form { name: "sequential".into(), schedule: sequential, cokernels: 0, rig: 0, round });
-        self.add("naive", Schedule::breadth_first(self.problem), progress)?;
-        self.add("per-device", Schedule::lane_per_tenant(self.problem), progress)
+        self.push("naive", Schedule::breadth_first(self.problem), progress)?;
+        self.push("per-device", Schedule::lane_per_tenant(self.problem), progress)
     }
 
-    /// Adds a form, with everything compiled that it needs.
+    /// Adds a form that is not there yet, with everything compiled that it needs.
     pub(super) fn add(
         &mut self,
         name: &str,
         schedule: Schedule,
         progress: &mut dyn FnMut(InterleaveStage),
     ) -> Result<(), InterleaveError> {
-        progress(InterleaveStage::Form(name));
         if self.forms.iter().any(|f| f.schedule == schedule) {
             return Ok(());
         }
+        self.push(name, schedule, progress)
+    }
+
+    fn push(
+        &mut self,
+        name: &str,
+        schedule: Schedule,
+        progress: &mut dyn FnMut(InterleaveStage),
+    ) -> Result<(), InterleaveError> {
+        progress(InterleaveStage::Form(name));
         let lanes = schedule.lane_of_tenants(self.participants.len());
         let lane_of: Vec<usize> = lanes.into_iter().map(|lane| lane.unwrap_or(0)).collect();
         let rig = self.rig(&lane_of)?;
@@ -125,16 +136,22 @@ impl<'a> Forms<'a> {
         options: &InterleaveOptions,
         progress: &mut dyn FnMut(InterleaveStage),
     ) -> Result<Searched, InterleaveError> {
+        let clock = self.rigs[0].1.device().clock();
         let numbers = lane_counts(self.problem, self.participants.len());
-        let searched = Searched::default();
+        let mut searched = Searched::default();
         for &lanes in &numbers {
             let name = format!("{} on {lanes}", options.search);
             progress(InterleaveStage::Form(&name));
             let mut merged = Schedule { lanes: Vec::with_capacity(lanes) };
             for tenants in groups(self.problem, lanes) {
                 let part = part_of(self.problem, &tenants, lanes);
-                let found = Schedule::side_by_side(&part);
-                merged.lanes.push(named(&found, &tenants));
+                let mut search = search::open(&options.search, options.seed)?;
+                let share = options.evaluations / (numbers.len() * lanes) as u64;
+                let budget = Budget::evaluations(share.max(1), clock.clone());
+                let found = search.search(&part, &mut Estimated::default(), &budget)?;
+                searched.evaluations += found.evaluations;
+                searched.seconds += found.seconds;
+                merged.lanes.push(named(&found.schedule, &tenants));
             }
             self.add(&name, merged, progress)?;
         }

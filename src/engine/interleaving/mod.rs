@@ -18,6 +18,7 @@ use crate::graph::GraphError;
 use crate::hal::sim::SimOptions;
 use crate::hal::{HalError, WallClock};
 use crate::interleave::cost::CostError;
+use crate::interleave::search::UnknownSearch;
 use crate::interleave::{Problem, ProblemError, StoredError, StoredSchedule};
 use crate::kernel::rates;
 
@@ -93,6 +94,9 @@ pub enum InterleaveError {
     /// There is nothing that a schedule could hold.
     #[error(transparent)]
     Problem(#[from] ProblemError),
+    /// The search does not exist.
+    #[error(transparent)]
+    Search(#[from] UnknownSearch),
     /// A cost model fails.
     #[error(transparent)]
     Cost(#[from] CostError),
@@ -155,5 +159,16 @@ pub fn interleave(
     let best = forms.choose(TRIAL_ROUNDS, progress)?;
     let paired = forms.measure(best, options.rounds.max(1), progress)?;
     let peaks = report::Peaks { gflops: rates.fma_gflops, gbs: rates.copy_gbs };
-    Ok(report::make(&report::Measured { participants, options, problem: &problem, forms: &forms, best, paired: &paired, found: &found, outputs: &outputs, peaks, caps: &caps }))
+    Ok(report::make(&report::Measured {
+        participants,
+        options,
+        problem: &problem,
+        forms: &forms,
+        best,
+        paired: &paired,
+        found: &found,
+        outputs: &outputs,
+        peaks,
+        caps: &caps,
+    }))
 }

@@ -130,11 +130,7 @@ pub(super) fn make(m: &Measured) -> InterleaveReport {
         tenant.launches = model.launches.len();
     }
     InterleaveReport {
-        device: DeviceInfo {
-            backend: m.caps.backend.into(),
-            name: m.caps.name.clone(),
-            driver: m.caps.driver.clone(),
-        },
+        device: DeviceInfo { backend: m.caps.backend.into(), name: m.caps.name.clone(), driver: m.caps.driver.clone() },
         clock: if m.caps.backend == "sim" { ClockKind::Virtual } else { ClockKind::Wall },
         tenants,
         cpu_nodes: 0,

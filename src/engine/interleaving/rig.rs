@@ -132,7 +132,8 @@ impl Rig {
 
     /// A round in which each tenant has a submission of its own, in its lane.
     pub fn apart(&self, stages: Vec<Vec<Stage>>) -> Round {
-        let planned = |(t, stages): (usize, Vec<Stage>)| Planned { lane: self.tenants[t].lane, tenants: vec![t], stages };
+        let planned =
+            |(t, stages): (usize, Vec<Stage>)| Planned { lane: self.tenants[t].lane, tenants: vec![t], stages };
         Round { submissions: stages.into_iter().enumerate().map(planned).collect() }
     }
 
@@ -220,8 +221,11 @@ fn reside(
     let recording = compiled.recording;
     let mut uploads = Vec::new();
     for ((input, tensor), value) in recording.inputs.iter().zip(&participant.inputs) {
-        let bytes = eval::encode(tensor, value)
-            .map_err(|what| InterleaveError::Input { tenant: name(), input: input.clone(), what })?;
+        let bytes = eval::encode(tensor, value).map_err(|what| InterleaveError::Input {
+            tenant: name(),
+            input: input.clone(),
+            what,
+        })?;
         uploads.push((eval::region(tensor), bytes));
     }
     let reads = recording.outputs.iter().map(|(_, tensor)| eval::region(tensor)).collect();

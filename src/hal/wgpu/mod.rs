@@ -8,6 +8,7 @@ mod adapter;
 mod chain;
 mod cokernel;
 pub mod compose;
+mod disk_cache;
 mod encode;
 mod installed;
 mod link;
@@ -25,6 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use adapter::{Found, choose, find};
 use cokernel::Cokernels;
+use disk_cache::DiskCache;
 use encode::{ProgramBuffer, Scratch, Timed, spans_of};
 use installed::{Installed, Installer, table_words};
 use memory::{Pools, Purpose, Range};
@@ -132,13 +134,14 @@ impl WgpuDevice {
         }));
         let timestamps = Timestamps::new(&device, &queue, &clock);
         let caps = adapter::caps(found);
+        let disk = Arc::new(DiskCache::open(&device, &found.info));
         Ok(WgpuDevice {
             quotas: Quotas::new(caps.limits.binding_bytes_max),
             caps,
             pooled: HashSet::new(),
             pools: Pools::default(),
-            pipelines: Arc::new(Pipelines::new(device.clone())),
-            cokernels: Arc::new(Cokernels::new(device.clone())),
+            pipelines: Arc::new(Pipelines::new(device.clone(), disk.clone())),
+            cokernels: Arc::new(Cokernels::new(device.clone(), disk)),
             scratch: Scratch::default(),
             program_buffers: Vec::new(),
             timestamps,

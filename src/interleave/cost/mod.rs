@@ -1,11 +1,17 @@
-//! What stages and schedules take. Searches see a [`CostModel`] only.
+//! What stages and schedules take: counted ([`Estimated`]), measured ([`Measured`]), or learned from measurements
+//! ([`Learned`]). Searches see a [`CostModel`] only.
 
 mod cached;
 mod estimated;
+mod learned;
+mod measured;
 mod passes;
+mod rls;
 
 pub use cached::Cached;
 pub use estimated::Estimated;
+pub use learned::{LearnOptions, Learned, LearnedReport};
+pub use measured::{DeviceRunner, MeasureOptions, Measured, Runner};
 pub use passes::Passes;
 
 use super::{Problem, Schedule, Stage};

@@ -1,8 +1,8 @@
 //! How often a worker of a co-kernel passes over the bodies of its stage.
 //!
 //! Bodies stand in a cyclic order; each runs all next pieces of the worker's chain that are of its kernel. So a chain takes a
-//! pass more whenever the next piece's body stands before that of the last one. The order that is counted with is that of
-//! first use, the chain of most pieces first.
+//! pass more whenever the next piece's body stands before that of the last one. The order is that of first use, chain after
+//! chain, as backends have it; so the chain of most pieces should stand first.
 
 use crate::interleave::{Chain, Problem, Stage};
 
@@ -23,10 +23,7 @@ impl Passes {
         self.bodies = 0;
         self.place.resize(problem.kernels.len(), 0);
         self.seen.resize(problem.kernels.len(), 0);
-        let longest =
-            stage.chains.iter().enumerate().max_by_key(|(at, c)| (c.pieces.len(), usize::MAX - at)).map(|(at, _)| at);
-        let first = longest.map(|at| &stage.chains[at]);
-        for piece in first.into_iter().chain(&stage.chains).flat_map(|c| &c.pieces) {
+        for piece in stage.pieces() {
             let kernel = problem.launch(piece.tenant, piece.launch).kernel as usize;
             if self.seen[kernel] != self.stage {
                 self.seen[kernel] = self.stage;
@@ -64,10 +61,10 @@ mod tests {
         problem.models[1].launches[0].kernel = 5;
         problem.models[1].launches[1].kernel = 9;
         let whole = |tenant, n| Chain { pieces: (0..n).map(|l| Piece::whole(&problem, tenant, l, 1)).collect() };
-        let stage = Stage { chains: vec![whole(1, 2), whole(0, 6)] };
+        let stage = Stage { chains: vec![whole(0, 6), whole(1, 2)] };
         let mut passes = Passes::default();
         assert_eq!(passes.order(&problem, &stage), 3);
-        assert_eq!(passes.of(&problem, &stage.chains[1]), 3, "3 3 5, 3 5, 3");
-        assert_eq!(passes.of(&problem, &stage.chains[0]), 1, "5 9");
+        assert_eq!(passes.of(&problem, &stage.chains[0]), 3, "3 3 5, 3 5, 3");
+        assert_eq!(passes.of(&problem, &stage.chains[1]), 1, "5 9");
     }
 }

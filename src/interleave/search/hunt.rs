@@ -43,9 +43,10 @@ impl<'a> Hunt<'a> {
     /// The part of the budget that is used up, in [0, 1]: of evaluations or of time, whichever is further.
     pub(super) fn used(&self) -> f64 {
         let evaluations = self.evaluations as f64 / self.budget.evaluations_max.max(1) as f64;
-        let time = self.budget.time_max.map_or(0.0, |max| {
-            self.budget.clock.now().since(self.began).0 as f64 / max.0.max(1) as f64
-        });
+        let time = self
+            .budget
+            .time_max
+            .map_or(0.0, |max| self.budget.clock.now().since(self.began).0 as f64 / max.0.max(1) as f64);
         evaluations.max(time).min(1.0)
     }
 
@@ -57,6 +58,13 @@ impl<'a> Hunt<'a> {
             (self.best, self.best_ns) = (schedule, ns);
         }
         Ok(ns)
+    }
+
+    /// Keeps `schedule`, which takes `ns`, where it is the best.
+    pub(super) fn keep(&mut self, schedule: &Schedule, ns: f64) {
+        if ns < self.best_ns {
+            (self.best, self.best_ns) = (schedule.clone(), ns);
+        }
     }
 
     /// What `schedule` takes, in ns; whoever asks keeps it.

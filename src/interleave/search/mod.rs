@@ -8,6 +8,8 @@ mod coordinate;
 mod greedy;
 mod hunt;
 mod ios;
+mod moves;
+mod pack;
 mod pointers;
 mod random;
 
@@ -129,6 +131,81 @@ pub fn open(name: &str, seed: u64) -> Result<Box<dyn Search>, UnknownSearch> {
         None => {
             let names: Vec<&str> = SEARCHES.iter().map(|s| s.name).collect();
             Err(UnknownSearch { name: name.into(), allowed: names.join(", ") })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::hal::Clock;
+    use crate::interleave::cost::Estimated;
+    use crate::interleave::synthetic;
+    use crate::timeline::ClockKind;
+
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Nanos {
+            Nanos(0)
+        }
+
+        fn kind(&self) -> ClockKind {
+            ClockKind::Virtual
+        }
+    }
+
+    /// A clock that never moves.
+    pub(super) fn still() -> SharedClock {
+        Arc::new(Still)
+    }
+
+    /// What `search` finds by the counted cost.
+    pub(super) fn search(search: &mut dyn Search, problem: &Problem, evaluations_max: u64) -> Found {
+        search.search(problem, &mut Estimated::new(), &Budget::evaluations(evaluations_max, still())).unwrap()
+    }
+
+    /// Searches a random problem with a random small budget, twice.
+    pub(super) fn never_worse_than_the_baselines(
+        searching: &mut dyn Search,
+        tenants: usize,
+        launches: usize,
+        seed: u64,
+        streams: bool,
+    ) {
+        let mut problem = synthetic::mixed(tenants, launches, seed);
+        if streams {
+            problem.machine = synthetic::streams();
+        }
+        let found = search(searching, &problem, seed % 150);
+        assert_eq!(found.schedule.check(&problem), Ok(()), "{}", found.schedule);
+        assert_eq!(found, search(searching, &problem, seed % 150), "the same seed finds the same");
+        let mut cost = Estimated::new();
+        assert_eq!(cost.schedule(&problem, &found.schedule).unwrap().ns, found.ns);
+        for baseline in [Schedule::sequential(&problem), Schedule::side_by_side(&problem)] {
+            assert!(found.ns <= cost.schedule(&problem, &baseline).unwrap().ns);
+        }
+    }
+
+    #[test]
+    fn an_unknown_search_is_answered_with_those_that_there_are() {
+        let message = open("fastest", 1).err().unwrap().to_string();
+        assert!(message.starts_with("search: found \"fastest\", allowed is greedy, ios, "), "{message}");
+        assert!(SEARCHES.iter().all(|s| open(s.name, 1).is_ok()));
+    }
+
+    #[test]
+    fn a_search_that_is_told_to_stop_has_an_answer() {
+        let problem = synthetic::mixed(3, 20, 5);
+        let stop = AtomicBool::new(true);
+        for entry in SEARCHES {
+            let budget = Budget { stop: Some(&stop), ..Budget::evaluations(u64::MAX, still()) };
+            let mut search = (entry.build)(1);
+            let found = search.search(&problem, &mut Estimated::new(), &budget).unwrap();
+            assert_eq!(found.schedule.check(&problem), Ok(()), "{}", entry.name);
+            assert_eq!(found.seconds, 0.0);
         }
     }
 }
