@@ -10,13 +10,15 @@ use indicatif::ProgressBar;
 use super::device::DeviceArg;
 use super::error::CliError;
 use super::report::{Report, progress, to_json};
+use super::run::{Files, writable};
 use super::table::{Table, number};
 use crate::engine::interleaving::{InterleaveOptions, InterleaveReport, InterleaveStage, Participant, interleave};
 use crate::engine::run::inputs;
 use crate::engine::run::load::tenant_graph;
 use crate::engine::scenario::Scenario;
 use crate::interleave::StoredSchedule;
-use crate::timeline::{ClockKind, perfetto};
+use crate::tensor::Nanos;
+use crate::timeline::{ClockKind, perfetto, svg};
 
 /// Find a schedule for one round of all tenants, against sequential and naive baselines
 #[derive(ClapArgs, Debug)]
@@ -44,6 +46,8 @@ pub struct Args {
     /// Measure this stored schedule instead of looking for one
     #[arg(long, value_name = "F")]
     schedule: Option<PathBuf>,
+    #[command(flatten)]
+    files: Files,
     /// Write the schedule here, to be given to --schedule again
     #[arg(long, value_name = "F")]
     out: Option<PathBuf>,
@@ -65,8 +69,10 @@ pub fn run(args: &Args) -> Result<Interleaved, CliError> {
     let device = DeviceArg { device: args.device.clone().unwrap_or_else(|| scenario.device.clone()) };
     device.only_one()?;
     let seed = args.seed.unwrap_or(scenario.seed);
-    if let Some(path) = &args.out {
-        super::run::writable("--out", path)?;
+    for (option, path) in [("--out", &args.out), ("--trace", &args.files.trace), ("--svg", &args.files.svg)] {
+        if let Some(path) = path {
+            writable(option, path)?;
+        }
     }
     let stored = args.schedule.as_deref().map(read_schedule).transpose()?;
     let mut participants = Vec::with_capacity(scenario.tenants.len());
@@ -83,6 +89,7 @@ pub fn run(args: &Args) -> Result<Interleaved, CliError> {
         rounds: args.rounds as usize,
         isolated: args.isolated,
         stored,
+        drawn: args.files.trace.is_some() || args.files.svg.is_some(),
     };
     let bar = progress(1);
     let report = interleave(&participants, &options, &mut |stage| show(&bar, &stage))?;
@@ -93,7 +100,29 @@ pub fn run(args: &Args) -> Result<Interleaved, CliError> {
         perfetto::replace_file(path, |out| out.write_all(text.as_bytes()))
             .map_err(|e| CliError::Failed(format!("--out {}: {e}", path.display())))?;
     }
+    draw(&report, &args.files)?;
     Ok(Interleaved { report, out: args.out.clone() })
+}
+
+/// Writes the files of the timed rounds.
+fn draw(report: &InterleaveReport, files: &Files) -> Result<(), CliError> {
+    let Some(timeline) = &report.timeline else {
+        if files.trace.is_some() || files.svg.is_some() {
+            tracing::warn!("the device tells no times of launches, so there is no trace");
+        }
+        return Ok(());
+    };
+    let end = timeline.bounds().map_or(Nanos(0), |(_, end)| end);
+    let failed =
+        |option: &str, path: &Path, e: io::Error| CliError::Failed(format!("{option} {}: {e}", path.display()));
+    if let Some(path) = &files.trace {
+        perfetto::write_file(timeline, path).map_err(|e| failed("--trace", path, e))?;
+    }
+    if let Some(path) = &files.svg {
+        let picture = svg::render(timeline, Nanos(0)..end);
+        perfetto::replace_file(path, |out| out.write_all(picture.as_bytes())).map_err(|e| failed("--svg", path, e))?;
+    }
+    Ok(())
 }
 
 fn read_schedule(path: &Path) -> Result<StoredSchedule, CliError> {

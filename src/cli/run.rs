@@ -60,7 +60,7 @@ pub struct Files {
     /// Write what happened as a trace, for ui.perfetto.dev and the app
     #[arg(long, value_name = "OUT.json")]
     pub trace: Option<PathBuf>,
-    /// Draw four tenths of a second from the middle of the run
+    /// Draw it: of a run four tenths of a second from its middle
     #[arg(long, value_name = "OUT.svg")]
     pub svg: Option<PathBuf>,
 }

@@ -79,12 +79,7 @@ pub fn open_as(spec: &str, clock: WallClock, options: OpenOptions) -> Result<Box
 ///
 /// # Errors
 /// [`OpenError`].
-pub fn open_lanes(
-    spec: &str,
-    clock: WallClock,
-    sim: SimOptions,
-    lanes: usize,
-) -> Result<Box<dyn Device>, OpenError> {
+pub fn open_lanes(spec: &str, clock: WallClock, sim: SimOptions, lanes: usize) -> Result<Box<dyn Device>, OpenError> {
     open_as(spec, clock, OpenOptions { sim, logical_devices: lanes })
 }
 

@@ -1,14 +1,16 @@
 //! The ways in which a round can be run: each a schedule, with the tenants on a device whose lanes are the schedule's.
 
 use super::paired::Paired;
+use super::picture::{self, Drawn};
 use super::rig::{Participant, Rig, Round};
 use super::{InterleaveError, InterleaveOptions, InterleaveStage};
 use crate::engine::device::OpenError;
-use crate::hal::{Device, HalError, Stage};
+use crate::hal::{Device, DeviceCaps, HalError, Stage};
 use crate::interleave::cost::{CostModel, Estimated};
 use crate::interleave::search::{self, Budget};
 use crate::interleave::{Chain, Piece, Problem, Schedule};
 use crate::tensor::Nanos;
+use crate::timeline::Timeline;
 
 /// Sequential per tenant: the first form.
 pub(super) const SEQUENTIAL: usize = 0;
@@ -121,7 +123,9 @@ impl<'a> Forms<'a> {
         let cokernels = built.prepare(&round)?;
         let seconds = built.device().clock().now().since(begin).as_ms() / 1e3;
         let (lanes, stages) = (schedule.lanes.len(), schedule.n_stages());
-        tracing::info!("{name}: {lanes} lanes, {stages} stages, {cokernels} of them co-kernels, prepared in {seconds:.1} s");
+        tracing::info!(
+            "{name}: {lanes} lanes, {stages} stages, {cokernels} of them co-kernels, prepared in {seconds:.1} s"
+        );
         self.forms.push(Form { name: name.into(), schedule, cokernels, rig, round });
         Ok(())
     }
@@ -245,10 +249,21 @@ impl<'a> Forms<'a> {
         self.rigs[*rig].1.run(round, true, false).map(|outcome| outcome.took)
     }
 
-    /// A timed round of a form, for pictures.
-    pub(super) fn spans(&mut self, form: usize) -> Result<super::Outcome, HalError> {
-        let Form { rig, round, .. } = &self.forms[form];
-        self.rigs[*rig].1.run(round, false, true)
+    /// A timed round one after another, and a timed round of `best`.
+    pub(super) fn draw(&mut self, best: usize, caps: &DeviceCaps, seed: u64) -> Result<Timeline, HalError> {
+        let mut outcomes = Vec::new();
+        for form in [SEQUENTIAL, best] {
+            let Form { rig, round, .. } = &self.forms[form];
+            outcomes.push((form, self.rigs[*rig].1.run(round, false, true)?));
+        }
+        let drawn: Vec<Drawn> = outcomes
+            .iter()
+            .map(|(form, outcome)| {
+                let Form { name, schedule, .. } = &self.forms[*form];
+                Drawn { name, schedule, outcome }
+            })
+            .collect();
+        Ok(picture::timeline(&drawn, self.problem, self.participants, caps, seed))
     }
 }
 

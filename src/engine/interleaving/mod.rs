@@ -9,6 +9,7 @@
 mod costs;
 mod forms;
 mod paired;
+mod picture;
 mod report;
 mod rig;
 
@@ -44,6 +45,8 @@ pub struct InterleaveOptions {
     pub isolated: bool,
     /// A schedule to measure instead of looking for one.
     pub stored: Option<StoredSchedule>,
+    /// Times a round before and a round after, for a picture.
+    pub drawn: bool,
 }
 
 /// What is being done, for progress bars.
@@ -159,8 +162,11 @@ pub fn interleave(
     let best = forms.choose(TRIAL_ROUNDS, progress)?;
     tracing::info!("chosen: {}", forms.all()[best].name);
     let paired = forms.measure(best, options.rounds.max(1), progress)?;
-    let peaks = report::Peaks { gflops: rates.fma_gflops, gbs: rates.copy_gbs };
-    Ok(report::make(&report::Measured {
+    let timeline = match (options.drawn, caps.timestamps) {
+        (true, true) => Some(forms.draw(best, &caps, options.seed)?),
+        _ => None,
+    };
+    let measured = report::Measured {
         participants,
         options,
         problem: &problem,
@@ -169,7 +175,9 @@ pub fn interleave(
         paired: &paired,
         found: &found,
         outputs: &outputs,
-        peaks,
+        peaks: report::Peaks { gflops: rates.fma_gflops, gbs: rates.copy_gbs },
         caps: &caps,
-    }))
+        timeline,
+    };
+    Ok(report::make(&measured))
 }

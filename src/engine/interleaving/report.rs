@@ -7,7 +7,7 @@ use super::forms::{BASELINES, Forms, NAIVE, PER_DEVICE, SEQUENTIAL, Searched};
 use super::{InterleaveOptions, Paired, Participant};
 use crate::hal::DeviceCaps;
 use crate::interleave::{Problem, StoredSchedule};
-use crate::timeline::{ClockKind, DeviceInfo};
+use crate::timeline::{ClockKind, DeviceInfo, Timeline};
 
 /// See the module's comment. Times are medians over paired rounds, in milliseconds.
 #[derive(Clone, Debug, Serialize)]
@@ -59,6 +59,9 @@ pub struct InterleaveReport {
     /// The chosen schedule, to be stored.
     #[serde(skip)]
     pub schedule: StoredSchedule,
+    /// A round one after another and a round of the chosen form, where the device tells times.
+    #[serde(skip)]
+    pub timeline: Option<Timeline>,
 }
 
 /// A form that was compared.
@@ -107,6 +110,7 @@ pub(super) struct Measured<'a> {
     pub(super) outputs: &'a [Vec<Vec<u8>>],
     pub(super) peaks: Peaks,
     pub(super) caps: &'a DeviceCaps,
+    pub(super) timeline: Option<Timeline>,
 }
 
 pub(super) fn make(m: &Measured) -> InterleaveReport {
@@ -153,7 +157,13 @@ pub(super) fn make(m: &Measured) -> InterleaveReport {
         lanes: form.schedule.lanes.len(),
         forms: m.forms.all().iter().map(form_report).collect(),
         schedule: StoredSchedule::new(m.problem, form.schedule.clone()),
+        timeline: m.timeline.clone(),
     }
+}
+
+/// The device as reports name it.
+pub(super) fn device_info(caps: &DeviceCaps) -> DeviceInfo {
+    DeviceInfo { backend: caps.backend.into(), name: caps.name.clone(), driver: caps.driver.clone() }
 }
 
 fn form_report(form: &super::Form) -> FormReport {
