@@ -32,6 +32,7 @@ pub mod cli;
 pub mod engine;
 pub mod graph;
 pub mod hal;
+pub mod interleave;
 pub mod kernel;
 pub mod predict;
 pub mod repro;

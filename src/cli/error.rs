@@ -1,6 +1,7 @@
 //! What a command can end with besides a report, and the exit status that it means.
 
 use crate::engine::device::OpenError;
+use crate::engine::interleaving::InterleaveError;
 use crate::engine::run::RunError;
 use crate::engine::scenario::ScenarioError;
 use crate::engine::{InferError, LoadError, StartError};
@@ -127,6 +128,24 @@ impl From<RunError> for CliError {
             | RunError::Recorded { .. }
             | RunError::Given { .. } => CliError::Input(e.to_string()),
             RunError::EngineGone(_) | RunError::Stopped => CliError::Failed(e.to_string()),
+        }
+    }
+}
+
+impl From<InterleaveError> for CliError {
+    fn from(e: InterleaveError) -> CliError {
+        match e {
+            InterleaveError::Open(e) => e.into(),
+            InterleaveError::Model { ref source, .. } => match **source {
+                GraphError::Device { ref source, .. } => of_device(source, e.to_string()),
+                _ => CliError::Input(e.to_string()),
+            },
+            InterleaveError::Tenant { ref source, .. } => of_device(source, e.to_string()),
+            InterleaveError::Input { .. }
+            | InterleaveError::Problem(_)
+            | InterleaveError::Search(_)
+            | InterleaveError::Stored(_) => CliError::Input(e.to_string()),
+            _ => CliError::Failed(e.to_string()),
         }
     }
 }

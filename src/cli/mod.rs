@@ -16,6 +16,7 @@ mod device;
 mod devices;
 mod error;
 mod inspect;
+mod interleave;
 mod model;
 mod onnx_head;
 mod report;
@@ -56,6 +57,7 @@ enum Command {
     Bench(bench::Args),
     Run(run::Args),
     Calibrate(calibrate::Args),
+    Interleave(interleave::Args),
     Repro(repro::Args),
 }
 
@@ -70,6 +72,7 @@ impl Command {
             Command::Bench(args) => Box::new(bench::run(args)?),
             Command::Run(args) => Box::new(run::run(args)?),
             Command::Calibrate(args) => Box::new(calibrate::run(args)?),
+            Command::Interleave(args) => Box::new(interleave::run(args)?),
             Command::Repro(args) => Box::new(repro::run(args)?),
         })
     }

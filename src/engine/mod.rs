@@ -22,6 +22,7 @@ mod dispatcher;
 mod error;
 mod fault;
 pub mod given;
+pub mod interleaving;
 mod loaded;
 mod pending;
 mod request;

@@ -89,7 +89,7 @@ fn of_installed(
 }
 
 /// Each slice's time, dispatch and timing included.
-fn spans(
+pub(in crate::engine) fn spans(
     device: &mut dyn Device,
     lane: LaneId,
     slices: &[Slice],
@@ -159,7 +159,11 @@ fn excess(times: &[f64], sum: f64) -> f64 {
 }
 
 /// The slices of all operators that the device computes, as the engine cuts them.
-pub(super) fn slices(recording: &Arc<Recording>, id: RecordingId, device: &dyn Device) -> Result<Vec<Slice>, HalError> {
+pub(in crate::engine) fn slices(
+    recording: &Arc<Recording>,
+    id: RecordingId,
+    device: &dyn Device,
+) -> Result<Vec<Slice>, HalError> {
     let plan = Plan::new(recording, device.caps(), Share::FULL)?;
     let mut slices = Vec::new();
     for (operation, step) in (0..).zip(&plan.steps) {

@@ -24,6 +24,8 @@ use crate::kernel::rates;
 use crate::tensor::{Nanos, TenantId};
 
 pub use figure::Figure;
+pub(super) use kernels::{slices, spans};
+pub(super) use submissions::Handover;
 pub use twin::Calibrated;
 
 /// Rounds of each measurement unless less is asked for.
@@ -142,6 +144,11 @@ fn timed(device: &mut dyn Device, lane: LaneId, submission: Submission) -> Resul
     let handed = device.clock().now();
     let done = wait(device, id)?;
     Ok(Timed { handed_ns: handed.since(start).0 as f64, done_ns: done.finished.since(handed).0 as f64 })
+}
+
+/// Submits, waits, and answers the seconds that it took.
+pub(super) fn seconds(device: &mut dyn Device, lane: LaneId, submission: Submission) -> Result<f64, HalError> {
+    timed(device, lane, submission).map(|time| (time.handed_ns + time.done_ns) * 1e-9)
 }
 
 fn finish(device: &mut dyn Device, lane: LaneId, submission: Submission) -> Result<Completion, HalError> {

@@ -24,15 +24,15 @@ const QUEUED_DISPATCHES: usize = 32;
 const LARGE: u64 = 16 << 20;
 
 /// Costs of handing over, in ns and GB/s.
-pub(super) struct Handover {
+pub(in crate::engine) struct Handover {
     /// Host time of a submission.
-    pub(super) submit_ns: Figure,
+    pub(in crate::engine) submit_ns: Figure,
     /// Host time of each dispatch in it.
-    pub(super) encode_ns: Figure,
+    pub(in crate::engine) encode_ns: Figure,
     /// Device time of each dispatch beside its work.
-    pub(super) dispatch_ns: Figure,
+    pub(in crate::engine) dispatch_ns: Figure,
     /// What a submission takes beside its dispatches, once it was handed over.
-    pub(super) alone_ns: Figure,
+    pub(in crate::engine) alone_ns: Figure,
     /// The part of that which the device takes: also where the next submission waits already.
     pub(super) between_ns: Figure,
     /// What an upload or a read adds to a submission beside its bytes: half of what both add.
@@ -53,7 +53,11 @@ impl Handover {
     }
 
     /// Measures, each round all parts once.
-    pub(super) fn measure(device: &mut dyn Device, lane: LaneId, rounds: usize) -> Result<Handover, CalibrateError> {
+    pub(in crate::engine) fn measure(
+        device: &mut dyn Device,
+        lane: LaneId,
+        rounds: usize,
+    ) -> Result<Handover, CalibrateError> {
         let source = ModelSource::Zoo(NOTHING.into());
         let bad = |e| model_error(&source.to_string(), e);
         let graph = graph::load(&source, &LoadOptions::default()).map_err(bad)?;

@@ -85,6 +85,7 @@ fn kind(info: &wgpu::AdapterInfo) -> DeviceKind {
 /// Features that are used where an adapter has them.
 pub(super) fn features(adapter: &wgpu::Adapter) -> wgpu::Features {
     let wanted = wgpu::Features::IMMEDIATES
+        | wgpu::Features::PIPELINE_CACHE
         | wgpu::Features::SHADER_INT64
         | wgpu::Features::SUBGROUP
         | wgpu::Features::TIMESTAMP_QUERY

@@ -8,6 +8,7 @@ mod adapter;
 mod chain;
 mod cokernel;
 pub mod compose;
+mod disk_cache;
 mod encode;
 mod fleet;
 mod installed;
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 pub use adapter::{Found, choose, find};
 use cokernel::Cokernels;
+use disk_cache::DiskCache;
 use encode::{ProgramBuffer, Scratch, Timed, spans_of};
 pub use fleet::WgpuFleet;
 use installed::{Installed, Installer, table_words};
@@ -164,13 +166,14 @@ impl WgpuDevice {
         }));
         let timestamps = Timestamps::new(&device, &queue, &clock);
         let caps = adapter::caps(found);
+        let disk = Arc::new(DiskCache::open(&device, &found.info));
         Ok(WgpuDevice {
             quotas: Quotas::new(caps.limits.binding_bytes_max),
             caps,
             pooled: HashSet::new(),
             pools: Pools::default(),
-            pipelines: Arc::new(Pipelines::new(device.clone())),
-            cokernels: Arc::new(Cokernels::new(device.clone())),
+            pipelines: Arc::new(Pipelines::new(device.clone(), disk.clone())),
+            cokernels: Arc::new(Cokernels::new(device.clone(), disk)),
             scratch: Scratch::default(),
             program_buffers: Vec::new(),
             timestamps,
@@ -211,7 +214,7 @@ impl WgpuDevice {
     }
 
     /// As [`WgpuDevice::check`], of a region that was checked.
-    fn locate(&self, region: Region) -> (wgpu::Buffer, u64) {
+    fn located(&self, region: Region) -> (wgpu::Buffer, u64) {
         let range = &self.buffers[&region.buffer].range;
         (range.buffer.clone(), range.offset + region.offset)
     }
@@ -344,7 +347,7 @@ impl Device for WgpuDevice {
 
     fn read(&mut self, region: Region) -> Result<Vec<u8>, HalError> {
         self.check(region)?;
-        let (buffer, offset) = self.locate(region);
+        let (buffer, offset) = self.located(region);
         if region.bytes == 0 {
             return Ok(Vec::new());
         }
@@ -428,7 +431,7 @@ impl Device for WgpuDevice {
         if let Some(staging) = &read {
             let mut at = 0;
             for region in submission.reads.iter().filter(|r| r.bytes > 0) {
-                let (from, offset) = self.locate(*region);
+                let (from, offset) = self.located(*region);
                 encoder.copy_buffer_to_buffer(&from, offset, staging, at, region.bytes);
                 at += region.bytes;
             }

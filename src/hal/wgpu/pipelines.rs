@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::compose::{Job, compose};
+use super::disk_cache::DiskCache;
 use crate::hal::{Compiler, HalError, InstallProgress, KernelSpec, Recording};
 
 /// The cache and the one layout that all pipelines have.
@@ -13,11 +14,12 @@ pub(super) struct Pipelines {
     pub(super) bindings: wgpu::BindGroupLayout,
     layout: wgpu::PipelineLayout,
     device: wgpu::Device,
+    disk: Arc<DiskCache>,
     compiled: Mutex<HashMap<Arc<KernelSpec>, wgpu::ComputePipeline>>,
 }
 
 impl Pipelines {
-    pub(super) fn new(device: wgpu::Device) -> Pipelines {
+    pub(super) fn new(device: wgpu::Device, disk: Arc<DiskCache>) -> Pipelines {
         // 0 launch table, 1 weights, 2 arena, 3 and 4 these two again as elements of another type.
         let entries: Vec<_> = [true, true, false, true, false]
             .into_iter()
@@ -42,7 +44,7 @@ impl Pipelines {
             bind_group_layouts: &[Some(&bindings)],
             immediate_size: size_of::<Job>() as u32,
         });
-        Pipelines { bindings, layout, device, compiled: Mutex::default() }
+        Pipelines { bindings, layout, device, disk, compiled: Mutex::default() }
     }
 
     /// The pipeline of `spec`, compiled now if it is new.
@@ -109,7 +111,7 @@ impl Pipelines {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
-            cache: None,
+            cache: self.disk.get(),
         });
         match pollster::block_on(scope.pop()) {
             None => Ok(pipeline),

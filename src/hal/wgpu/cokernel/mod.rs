@@ -19,6 +19,7 @@ pub(super) use compose::SLOT_BINDINGS;
 pub(super) use program::{Entry, Programs};
 
 use super::compose::Job;
+use super::disk_cache::DiskCache;
 use crate::hal::{HalError, KernelSpec};
 
 /// Kernels of one co-kernel at most. More are slow to compile, and each costs the others time on software devices.
@@ -67,6 +68,7 @@ pub(super) struct Layout {
 /// All co-kernels of a device, and what they are made of. Any thread may compile.
 pub(super) struct Cokernels {
     device: wgpu::Device,
+    disk: Arc<DiskCache>,
     /// The layout of the bind group of programs.
     pub(super) programs: wgpu::BindGroupLayout,
     state: Mutex<State>,
@@ -84,12 +86,12 @@ struct State {
 }
 
 impl Cokernels {
-    pub(super) fn new(device: wgpu::Device) -> Cokernels {
+    pub(super) fn new(device: wgpu::Device, disk: Arc<DiskCache>) -> Cokernels {
         let programs = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("programs"),
             entries: &[entry(0, true)],
         });
-        Cokernels { device, programs, state: Mutex::default() }
+        Cokernels { device, disk, programs, state: Mutex::default() }
     }
 
     /// The number of a kernel, the same for equal ones.
@@ -222,7 +224,7 @@ impl Cokernels {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
-            cache: None,
+            cache: self.disk.get(),
         });
         match pollster::block_on(scope.pop()) {
             None => Ok(Cokernel { pipeline, uses: uses.to_vec(), pooled, pairs }),

@@ -1,0 +1,159 @@
+//! `cotenant interleave`: a schedule for one round of all tenants of a scenario, measured against what is done without.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args as ClapArgs;
+use indicatif::ProgressBar;
+
+use super::device::DeviceArg;
+use super::error::CliError;
+use super::report::{Report, progress, to_json};
+use super::table::{Table, number};
+use crate::engine::interleaving::{InterleaveOptions, InterleaveReport, InterleaveStage, Participant, interleave};
+use crate::engine::run::inputs;
+use crate::engine::run::load::tenant_graph;
+use crate::engine::scenario::Scenario;
+use crate::interleave::StoredSchedule;
+use crate::timeline::{ClockKind, perfetto};
+
+/// Find a schedule for one round of all tenants, against sequential and naive baselines
+#[derive(ClapArgs, Debug)]
+pub struct Args {
+    /// A scenario file; its tenants take part with one request each
+    scenario: PathBuf,
+    /// Instead of the scenario's device
+    #[arg(long, short, value_name = "DEVICE")]
+    device: Option<String>,
+    /// The search
+    #[arg(long, value_name = "SEARCH", default_value = "greedy")]
+    search: String,
+    /// Schedules and stages that the search may cost
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    budget: u64,
+    /// Instead of the scenario's seed
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Paired rounds of the measurement
+    #[arg(long, value_name = "R", default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rounds: u32,
+    /// Bind each tenant's memory on its own, for tenants that do not trust each other
+    #[arg(long)]
+    isolated: bool,
+    /// Measure this stored schedule instead of looking for one
+    #[arg(long, value_name = "F")]
+    schedule: Option<PathBuf>,
+    /// Write the schedule here, to be given to --schedule again
+    #[arg(long, value_name = "F")]
+    out: Option<PathBuf>,
+}
+
+/// The answer.
+#[derive(Debug)]
+pub struct Interleaved {
+    report: InterleaveReport,
+    out: Option<PathBuf>,
+}
+
+/// Looks for a schedule and measures it.
+///
+/// # Errors
+/// [`CliError`]: what is wrong with the scenario, its models, the stored schedule or the device.
+pub fn run(args: &Args) -> Result<Interleaved, CliError> {
+    let scenario = Scenario::load(&args.scenario)?;
+    let device = DeviceArg { device: args.device.clone().unwrap_or_else(|| scenario.device.clone()) };
+    device.only_one()?;
+    let seed = args.seed.unwrap_or(scenario.seed);
+    if let Some(path) = &args.out {
+        super::run::writable("--out", path)?;
+    }
+    let stored = args.schedule.as_deref().map(read_schedule).transpose()?;
+    let mut participants = Vec::with_capacity(scenario.tenants.len());
+    for at in 0..scenario.tenants.len() {
+        let (graph, given) = tenant_graph(&scenario, at)?;
+        let inputs = given.unwrap_or_else(|| inputs::drawn(&graph.input_ports(), seed));
+        participants.push(Participant { name: scenario.tenants[at].name.clone(), graph: Arc::new(graph), inputs });
+    }
+    let options = InterleaveOptions {
+        device: device.device,
+        search: args.search.clone(),
+        evaluations: args.budget,
+        seed,
+        rounds: args.rounds as usize,
+        isolated: args.isolated,
+        stored,
+    };
+    let bar = progress(1);
+    let report = interleave(&participants, &options, &mut |stage| show(&bar, &stage))?;
+    bar.finish_and_clear();
+    if let Some(path) = &args.out {
+        let text = serde_json::to_string_pretty(&report.schedule)
+            .map_err(|e| CliError::Failed(format!("the schedule is no JSON: {e}")))?;
+        perfetto::replace_file(path, |out| out.write_all(text.as_bytes()))
+            .map_err(|e| CliError::Failed(format!("--out {}: {e}", path.display())))?;
+    }
+    Ok(Interleaved { report, out: args.out.clone() })
+}
+
+fn read_schedule(path: &Path) -> Result<StoredSchedule, CliError> {
+    let bad = |what: String| CliError::Input(format!("{}: {what}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
+    serde_json::from_str(&text).map_err(|e| bad(format!("{e}; allowed is a file that `interleave --out` wrote")))
+}
+
+fn show(bar: &ProgressBar, stage: &InterleaveStage) {
+    match stage {
+        InterleaveStage::Loading => bar.set_message("loading"),
+        InterleaveStage::Launches(tenant) => bar.set_message(format!("measuring the launches of {tenant}")),
+        InterleaveStage::Form(form) => bar.set_message(format!("preparing {form}")),
+        InterleaveStage::Rounds(done, all) => {
+            bar.set_length(*all as u64);
+            bar.set_position(*done as u64);
+            bar.set_message("rounds");
+        }
+    }
+}
+
+impl Report for Interleaved {
+    fn json(&self) -> serde_json::Result<String> {
+        to_json(&self.report)
+    }
+
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        let r = &self.report;
+        let clock = if r.clock == ClockKind::Virtual { "simulated" } else { "measured" };
+        writeln!(out, "{} ({clock}), one request of each of {} tenants\n", r.device.name, r.tenants.len())?;
+        let mut table = Table::new(&["round", "ms", "over best"]);
+        let rows = [
+            ("sequential", r.sequential_ms),
+            ("naive interleaving", r.naive_ms),
+            ("a device per tenant", r.per_device_ms),
+            ("best", r.best_ms),
+            ("bound", r.bound_ms),
+            ("bound by peak rates", r.peak_bound_ms),
+        ];
+        for (name, ms) in rows {
+            table.row([name.into(), number(Some(ms)), number(Some(ms / r.best_ms))]);
+        }
+        table.print(out)?;
+        writeln!(
+            out,
+            "\nbest: {} ({} lanes, {} stages); {:.3} of {} ({:.3} to {:.3} in {} paired rounds), {:.2} times as fast as sequential",
+            r.form,
+            r.lanes,
+            r.stages,
+            r.ratio,
+            r.fastest_baseline,
+            r.ratio_interval[0],
+            r.ratio_interval[1],
+            r.rounds,
+            r.speedup
+        )?;
+        writeln!(out, "outputs are equal bit for bit under all {} forms; {} CPU nodes", r.forms.len(), r.cpu_nodes)?;
+        if let Some(path) = &self.out {
+            writeln!(out, "the schedule is in {}", path.display())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,282 @@
+//! The ways in which a round can be run: each a schedule, with the tenants on a device whose lanes are the schedule's.
+
+use super::paired::Paired;
+use super::rig::{Participant, Rig, Round};
+use super::{InterleaveError, InterleaveOptions, InterleaveStage};
+use crate::engine::device::OpenError;
+use crate::hal::{Device, HalError, Stage};
+use crate::interleave::cost::Estimated;
+use crate::interleave::search::{self, Budget};
+use crate::interleave::{Chain, Piece, Problem, Schedule};
+use crate::tensor::Nanos;
+
+/// Sequential per tenant: the first form.
+pub(super) const SEQUENTIAL: usize = 0;
+/// Breadth-first on one queue: the second form.
+pub(super) const NAIVE: usize = 1;
+/// A lane for each tenant: the third form.
+pub(super) const PER_DEVICE: usize = 2;
+/// The forms without interleaving.
+pub(super) const BASELINES: std::ops::RangeInclusive<usize> = SEQUENTIAL..=PER_DEVICE;
+
+/// Logical devices of one form at most, unless it is one for each tenant.
+const LANES_MAX: usize = 8;
+
+/// Candidates that get a second trial.
+const FINALISTS: usize = 3;
+
+/// A way to run a round.
+pub(super) struct Form {
+    pub(super) name: String,
+    pub(super) schedule: Schedule,
+    /// Stages that are one dispatch of several slices.
+    pub(super) cokernels: usize,
+    rig: usize,
+    round: Round,
+}
+
+/// What the searches did.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Searched {
+    pub(super) evaluations: u64,
+    pub(super) seconds: f64,
+}
+
+/// Opens the device with so many lanes.
+pub(super) type Open<'a> = &'a dyn Fn(usize) -> Result<Box<dyn Device>, OpenError>;
+
+/// All forms of one call.
+pub(super) struct Forms<'a> {
+    participants: &'a [Participant],
+    problem: &'a Problem,
+    pooled: bool,
+    open: Open<'a>,
+    /// With the lane of each tenant.
+    rigs: Vec<(Vec<usize>, Rig)>,
+    forms: Vec<Form>,
+}
+
+impl<'a> Forms<'a> {
+    /// `rig` has all tenants in one lane.
+    pub(super) fn new(
+        participants: &'a [Participant],
+        problem: &'a Problem,
+        pooled: bool,
+        rig: Rig,
+        open: Open<'a>,
+    ) -> Forms<'a> {
+        let rigs = vec![(vec![0; participants.len()], rig)];
+        Forms { participants, problem, pooled, open, rigs, forms: Vec::new() }
+    }
+
+    pub(super) fn all(&self) -> &[Form] {
+        &self.forms
+    }
+
+    /// Adds the ways without interleaving, in the order of their constants.
+    pub(super) fn baselines(&mut self, progress: &mut dyn FnMut(InterleaveStage)) -> Result<(), InterleaveError> {
+        let sequential = Schedule::sequential(self.problem);
+        let mut per_tenant: Vec<Vec<Stage>> = vec![Vec::new(); self.participants.len()];
+        let ids = self.rigs[0].1.recording_ids();
+        for stage in sequential.lanes.iter().flatten() {
+            if let Some(piece) = stage.pieces().next() {
+                per_tenant[piece.tenant as usize].push(stage.slices(self.problem, &ids));
+            }
+        }
+        let round = self.rigs[0].1.apart(per_tenant);
+        self.forms.push(Form { name: "sequential".into(), schedule: sequential, cokernels: 0, rig: 0, round });
+        self.push("naive", Schedule::breadth_first(self.problem), progress)?;
+        self.push("per-device", Schedule::lane_per_tenant(self.problem), progress)
+    }
+
+    /// Adds a form that is not there yet, with everything compiled that it needs.
+    pub(super) fn add(
+        &mut self,
+        name: &str,
+        schedule: Schedule,
+        progress: &mut dyn FnMut(InterleaveStage),
+    ) -> Result<(), InterleaveError> {
+        if self.forms.iter().any(|f| f.schedule == schedule) {
+            return Ok(());
+        }
+        self.push(name, schedule, progress)
+    }
+
+    fn push(
+        &mut self,
+        name: &str,
+        schedule: Schedule,
+        progress: &mut dyn FnMut(InterleaveStage),
+    ) -> Result<(), InterleaveError> {
+        progress(InterleaveStage::Form(name));
+        let lanes = schedule.lane_of_tenants(self.participants.len());
+        let lane_of: Vec<usize> = lanes.into_iter().map(|lane| lane.unwrap_or(0)).collect();
+        let rig = self.rig(&lane_of)?;
+        let built = &mut self.rigs[rig].1;
+        let round = built.together(schedule.stages(self.problem, &built.recording_ids()));
+        let cokernels = built.prepare(&round)?;
+        self.forms.push(Form { name: name.into(), schedule, cokernels, rig, round });
+        Ok(())
+    }
+
+    /// The rig with the tenants in these lanes, opened now if there is none.
+    fn rig(&mut self, lane_of: &[usize]) -> Result<usize, InterleaveError> {
+        if let Some(at) = self.rigs.iter().position(|(there, _)| there == lane_of) {
+            return Ok(at);
+        }
+        let lanes = lane_of.iter().max().map_or(1, |last| last + 1);
+        let rig = Rig::new((self.open)(lanes)?, self.participants, lane_of, self.pooled)?;
+        self.rigs.push((lane_of.to_vec(), rig));
+        Ok(self.rigs.len() - 1)
+    }
+
+    /// Searches for each number of lanes that the device may have.
+    pub(super) fn search(
+        &mut self,
+        options: &InterleaveOptions,
+        progress: &mut dyn FnMut(InterleaveStage),
+    ) -> Result<Searched, InterleaveError> {
+        let clock = self.rigs[0].1.device().clock();
+        let numbers = lane_counts(self.problem, self.participants.len());
+        let mut searched = Searched::default();
+        for &lanes in &numbers {
+            let name = format!("{} on {lanes}", options.search);
+            progress(InterleaveStage::Form(&name));
+            let mut merged = Schedule { lanes: Vec::with_capacity(lanes) };
+            for tenants in groups(self.problem, lanes) {
+                let part = part_of(self.problem, &tenants, lanes);
+                let mut search = search::open(&options.search, options.seed)?;
+                let share = options.evaluations / (numbers.len() * lanes) as u64;
+                let budget = Budget::evaluations(share.max(1), clock.clone());
+                let found = search.search(&part, &mut Estimated::default(), &budget)?;
+                searched.evaluations += found.evaluations;
+                searched.seconds += found.seconds;
+                merged.lanes.push(named(&found.schedule, &tenants));
+            }
+            self.add(&name, merged, progress)?;
+        }
+        Ok(searched)
+    }
+
+    /// Runs each form once and compares the outputs of every tenant with those of the sequential form, which it answers.
+    pub(super) fn check_outputs(&mut self) -> Result<Vec<Vec<Vec<u8>>>, InterleaveError> {
+        let mut expected: Vec<Vec<Vec<u8>>> = Vec::new();
+        for form in &self.forms {
+            let outputs = self.rigs[form.rig].1.run(&form.round, true, false)?.outputs;
+            if expected.is_empty() {
+                expected = outputs;
+            } else if let Some(at) = (0..expected.len()).find(|&t| expected[t] != outputs[t]) {
+                let tenant = self.participants[at].name.clone();
+                return Err(InterleaveError::Differs { tenant, form: form.name.clone() });
+            }
+        }
+        Ok(expected)
+    }
+
+    /// The form that is fastest in some rounds, after a second trial of the best ones.
+    pub(super) fn choose(
+        &mut self,
+        rounds: usize,
+        progress: &mut dyn FnMut(InterleaveStage),
+    ) -> Result<usize, InterleaveError> {
+        let mut candidates: Vec<usize> = (0..self.forms.len()).collect();
+        for rounds in [rounds, rounds * 2] {
+            let times = self.rounds(&candidates, rounds, progress)?;
+            let mut ranked: Vec<usize> = (0..candidates.len()).collect();
+            ranked.sort_by(|a, b| times.median_ns(*a).total_cmp(&times.median_ns(*b)));
+            candidates = ranked.into_iter().take(FINALISTS).map(|at| candidates[at]).collect();
+        }
+        Ok(candidates.first().copied().unwrap_or(SEQUENTIAL))
+    }
+
+    /// Paired rounds of the baselines and of `best`, which is the last of each round.
+    pub(super) fn measure(
+        &mut self,
+        best: usize,
+        rounds: usize,
+        progress: &mut dyn FnMut(InterleaveStage),
+    ) -> Result<Paired, InterleaveError> {
+        let forms: Vec<usize> = BASELINES.chain([best]).collect();
+        self.rounds(&forms, rounds, progress)
+    }
+
+    fn rounds(
+        &mut self,
+        forms: &[usize],
+        rounds: usize,
+        progress: &mut dyn FnMut(InterleaveStage),
+    ) -> Result<Paired, InterleaveError> {
+        let mut paired = Paired::default();
+        // The first round warms up.
+        for round in 0..=rounds {
+            progress(InterleaveStage::Rounds(round, rounds));
+            // Each second round in the opposite order, so that no form always comes after the same other.
+            let mut order: Vec<usize> = (0..forms.len()).collect();
+            if round % 2 == 1 {
+                order.reverse();
+            }
+            let mut times = vec![Nanos(0); forms.len()];
+            for at in order {
+                times[at] = self.run(forms[at])?;
+            }
+            if round > 0 {
+                paired.add(&times);
+            }
+        }
+        Ok(paired)
+    }
+
+    fn run(&mut self, form: usize) -> Result<Nanos, HalError> {
+        let Form { rig, round, .. } = &self.forms[form];
+        self.rigs[*rig].1.run(round, true, false).map(|outcome| outcome.took)
+    }
+
+    /// A timed round of a form, for pictures.
+    pub(super) fn spans(&mut self, form: usize) -> Result<super::Outcome, HalError> {
+        let Form { rig, round, .. } = &self.forms[form];
+        self.rigs[*rig].1.run(round, false, true)
+    }
+}
+
+/// Numbers of lanes worth trying: powers of two up to one for each tenant. On devices whose chains are streams one lane
+/// has all of them.
+fn lane_counts(problem: &Problem, tenants: usize) -> Vec<usize> {
+    if !problem.machine.single_workers() {
+        return vec![1];
+    }
+    let mut counts: Vec<usize> = (0..).map(|k| 1 << k).take_while(|&n| n < tenants.min(LANES_MAX)).collect();
+    counts.push(tenants.clamp(1, LANES_MAX));
+    counts.dedup();
+    counts
+}
+
+/// Tenants in so many groups of about equal work, the largest first to the least loaded group.
+fn groups(problem: &Problem, lanes: usize) -> Vec<Vec<u32>> {
+    let work = |tenant: &u32| problem.models[*tenant as usize].launches.iter().map(|l| l.worker_ns).sum::<f64>();
+    let mut order: Vec<(u32, f64)> = (0..problem.models.len() as u32).map(|t| (t, work(&t))).collect();
+    order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    let mut groups: Vec<(Vec<u32>, f64)> = vec![(Vec::new(), 0.0); lanes];
+    for (tenant, ns) in order {
+        let least = (0..lanes).min_by(|a, b| groups[*a].1.total_cmp(&groups[*b].1)).unwrap_or(0);
+        groups[least].0.push(tenant);
+        groups[least].1 += ns;
+    }
+    groups.into_iter().map(|(tenants, _)| tenants).filter(|t| !t.is_empty()).collect()
+}
+
+/// The problem of some tenants with their part of the machine.
+fn part_of(problem: &Problem, tenants: &[u32], lanes: usize) -> Problem {
+    let mut part = problem.clone();
+    part.models = tenants.iter().map(|&t| problem.models[t as usize].clone()).collect();
+    part.machine.slots = (problem.machine.slots / lanes as u32).max(1);
+    part.machine.lanes = 1;
+    part
+}
+
+/// The stages of a part's only lane with the tenants' numbers in the whole.
+fn named(schedule: &Schedule, tenants: &[u32]) -> Vec<crate::interleave::Stage> {
+    let piece = |p: &Piece| Piece { tenant: tenants[p.tenant as usize], ..*p };
+    let chain = |c: &Chain| Chain { pieces: c.pieces.iter().map(piece).collect() };
+    let stages = schedule.lanes.iter().flatten();
+    stages.map(|s| crate::interleave::Stage { chains: s.chains.iter().map(chain).collect() }).collect()
+}

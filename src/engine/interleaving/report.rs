@@ -1,0 +1,173 @@
+//! What a call found, as `cotenant interleave --json` prints it.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::forms::{BASELINES, Forms, NAIVE, PER_DEVICE, SEQUENTIAL, Searched};
+use super::{InterleaveOptions, Paired, Participant};
+use crate::hal::DeviceCaps;
+use crate::interleave::{Problem, StoredSchedule};
+use crate::timeline::{ClockKind, DeviceInfo};
+
+/// See the module's comment. Times are medians over paired rounds, in milliseconds.
+#[derive(Clone, Debug, Serialize)]
+pub struct InterleaveReport {
+    /// What ran it.
+    pub device: DeviceInfo,
+    /// Whether times are measured or simulated.
+    pub clock: ClockKind,
+    /// The tenants.
+    pub tenants: Vec<TenantReport>,
+    /// Operators without a kernel.
+    pub cpu_nodes: usize,
+    /// One tenant after the other, each launch with the whole device.
+    pub sequential_ms: f64,
+    /// A launch of each tenant in turn, on one queue.
+    pub naive_ms: f64,
+    /// A lane (a logical device) for each tenant.
+    pub per_device_ms: f64,
+    /// The chosen schedule.
+    pub best_ms: f64,
+    /// The greatest of the critical path of launches alone and their work over the device's units.
+    pub bound_ms: f64,
+    /// Operations and bytes over the device's measured rates.
+    pub peak_bound_ms: f64,
+    /// The chosen schedule over the fastest of the others, round by round: the median.
+    pub ratio: f64,
+    /// The interval that holds that median with a probability of 95 %.
+    pub ratio_interval: [f64; 2],
+    /// Which of the others is the fastest.
+    pub fastest_baseline: String,
+    /// Sequential over the chosen one.
+    pub speedup: f64,
+    /// Rounds of the measurement.
+    pub rounds: usize,
+    /// What the chosen schedule is.
+    pub form: String,
+    /// The search that was used.
+    pub search: String,
+    /// Schedules and stages that it costed.
+    pub evaluations: u64,
+    /// Seconds that it took.
+    pub search_s: f64,
+    /// Stages of the chosen schedule.
+    pub stages: usize,
+    /// Lanes of the chosen schedule.
+    pub lanes: usize,
+    /// Everything that was compared.
+    pub forms: Vec<FormReport>,
+    /// The chosen schedule, to be stored.
+    #[serde(skip)]
+    pub schedule: StoredSchedule,
+}
+
+/// A form that was compared.
+#[derive(Clone, Debug, Serialize)]
+pub struct FormReport {
+    /// Its name.
+    pub name: String,
+    /// Its lanes.
+    pub lanes: usize,
+    /// Its stages.
+    pub stages: usize,
+    /// Its pieces.
+    pub pieces: usize,
+    /// Stages that are one dispatch of several slices.
+    pub cokernels: usize,
+}
+
+/// A tenant of the round.
+#[derive(Clone, Debug, Serialize)]
+pub struct TenantReport {
+    /// Its name.
+    pub name: String,
+    /// Its model.
+    pub model: String,
+    /// Launches.
+    pub launches: usize,
+    /// SHA-256 of the words of all outputs, equal under every form; none where the device computes nothing.
+    pub output_sha256: Option<String>,
+}
+
+/// The device's measured rates.
+pub(super) struct Peaks {
+    pub(super) gflops: f64,
+    pub(super) gbs: f64,
+}
+
+/// Everything that was measured.
+pub(super) struct Measured<'a> {
+    pub(super) participants: &'a [Participant],
+    pub(super) options: &'a InterleaveOptions,
+    pub(super) problem: &'a Problem,
+    pub(super) forms: &'a Forms<'a>,
+    pub(super) best: usize,
+    pub(super) paired: &'a Paired,
+    pub(super) found: &'a Searched,
+    pub(super) outputs: &'a [Vec<Vec<u8>>],
+    pub(super) peaks: Peaks,
+    pub(super) caps: &'a DeviceCaps,
+}
+
+pub(super) fn make(m: &Measured) -> InterleaveReport {
+    let ms = |at: usize| m.paired.median_ns(at) / 1e6;
+    // The chosen form is the last of each round.
+    let chosen = *BASELINES.end() + 1;
+    let fastest = m.paired.fastest(BASELINES).unwrap_or(SEQUENTIAL);
+    let ratio = m.paired.ratio(chosen, fastest);
+    let launches = || m.problem.models.iter().flat_map(|model| &model.launches);
+    let flops_ns = launches().map(|l| l.flops).sum::<f64>() / m.peaks.gflops.max(f64::MIN_POSITIVE);
+    let bytes_ns = launches().map(|l| l.bytes).sum::<f64>() / m.peaks.gbs.max(f64::MIN_POSITIVE);
+    let form = &m.forms.all()[m.best];
+    let tenant = |(participant, outputs): (&Participant, &Vec<Vec<u8>>)| TenantReport {
+        name: participant.name.clone(),
+        model: participant.graph.name.clone(),
+        launches: 0,
+        output_sha256: m.caps.computes().then(|| sha256(outputs)),
+    };
+    let mut tenants: Vec<TenantReport> = m.participants.iter().zip(m.outputs).map(tenant).collect();
+    for (tenant, model) in tenants.iter_mut().zip(&m.problem.models) {
+        tenant.launches = model.launches.len();
+    }
+    InterleaveReport {
+        device: DeviceInfo { backend: m.caps.backend.into(), name: m.caps.name.clone(), driver: m.caps.driver.clone() },
+        clock: if m.caps.backend == "sim" { ClockKind::Virtual } else { ClockKind::Wall },
+        tenants,
+        cpu_nodes: 0,
+        sequential_ms: ms(SEQUENTIAL),
+        naive_ms: ms(NAIVE),
+        per_device_ms: ms(PER_DEVICE),
+        best_ms: ms(chosen),
+        bound_ms: m.problem.bound_ns() / 1e6,
+        peak_bound_ms: flops_ns.max(bytes_ns) / 1e6,
+        ratio: ratio.median,
+        ratio_interval: ratio.interval,
+        fastest_baseline: m.forms.all()[fastest].name.clone(),
+        speedup: m.paired.ratio(SEQUENTIAL, chosen).median,
+        rounds: m.paired.len(),
+        form: form.name.clone(),
+        search: m.options.search.clone(),
+        evaluations: m.found.evaluations,
+        search_s: m.found.seconds,
+        stages: form.schedule.n_stages(),
+        lanes: form.schedule.lanes.len(),
+        forms: m.forms.all().iter().map(form_report).collect(),
+        schedule: StoredSchedule::new(m.problem, form.schedule.clone()),
+    }
+}
+
+fn form_report(form: &super::Form) -> FormReport {
+    FormReport {
+        name: form.name.clone(),
+        lanes: form.schedule.lanes.len(),
+        stages: form.schedule.n_stages(),
+        pieces: form.schedule.pieces().count(),
+        cokernels: form.cokernels,
+    }
+}
+
+fn sha256(outputs: &[Vec<u8>]) -> String {
+    let mut hash = Sha256::new();
+    outputs.iter().for_each(|bytes| hash.update(bytes));
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
