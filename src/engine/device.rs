@@ -75,14 +75,6 @@ pub fn open_as(spec: &str, clock: WallClock, options: OpenOptions) -> Result<Box
     }
 }
 
-/// Opens a device as [`open_as`] does whose first `lanes` lanes overlap, where that takes something.
-///
-/// # Errors
-/// [`OpenError`].
-pub fn open_lanes(spec: &str, clock: WallClock, sim: SimOptions, lanes: usize) -> Result<Box<dyn Device>, OpenError> {
-    open_as(spec, clock, OpenOptions { sim, logical_devices: lanes })
-}
-
 /// Opens the simulated device with the profile called `profile`, or with that in the file `profile`. Its clock is virtual and
 /// begins at zero.
 ///

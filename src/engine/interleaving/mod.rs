@@ -137,7 +137,10 @@ pub fn interleave(
     progress: &mut dyn FnMut(InterleaveStage),
 ) -> Result<InterleaveReport, InterleaveError> {
     progress(InterleaveStage::Loading);
-    let open = |lanes: usize| device::open_lanes(&options.device, WallClock::start(), SimOptions::default(), lanes);
+    let open = |logical_devices: usize| {
+        let how = device::OpenOptions { sim: SimOptions::default(), logical_devices };
+        device::open_as(&options.device, WallClock::start(), how)
+    };
     let mut rig = Rig::new(open(1)?, participants, &vec![0; participants.len()], !options.isolated)?;
     let caps = rig.caps().clone();
     let rates = rates::measure(rig.device())?;

@@ -80,7 +80,11 @@ impl Rig {
         pooled: bool,
     ) -> Result<Rig, InterleaveError> {
         let count = lane_of.iter().max().map_or(1, |last| last + 1);
-        let lanes = (0..count).map(|_| device.lane(&LaneSpec::default())).collect::<Result<Vec<_>, _>>()?;
+        let spec_of = |lane: usize| {
+            let first = (1..).zip(lane_of).find(|(_, at)| **at == lane);
+            LaneSpec { tenant: first.map(|(tenant, _)| TenantId(tenant)), ..LaneSpec::default() }
+        };
+        let lanes = (0..count).map(|lane| device.lane(&spec_of(lane))).collect::<Result<Vec<_>, _>>()?;
         let mut tenants = Vec::with_capacity(participants.len());
         for (at, (participant, &lane)) in (1..).zip(participants.iter().zip(lane_of)) {
             let tenant = TenantId(at);

@@ -116,7 +116,7 @@ impl WgpuDevice {
         staging.unmap();
         let mut at = 0;
         for (region, _) in uploads.iter().filter(|(r, _)| r.bytes > 0) {
-            let (target, offset) = self.locate(*region);
+            let (target, offset) = self.located(*region);
             encoder.copy_buffer_to_buffer(&staging, at, &target, offset, region.bytes);
             at += region.bytes;
         }

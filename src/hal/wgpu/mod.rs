@@ -215,7 +215,7 @@ impl WgpuDevice {
     }
 
     /// As [`WgpuDevice::check`], of a region that was checked.
-    fn locate(&self, region: Region) -> (wgpu::Buffer, u64) {
+    fn located(&self, region: Region) -> (wgpu::Buffer, u64) {
         let range = &self.buffers[&region.buffer].range;
         (range.buffer.clone(), range.offset + region.offset)
     }
@@ -348,7 +348,7 @@ impl Device for WgpuDevice {
 
     fn read(&mut self, region: Region) -> Result<Vec<u8>, HalError> {
         self.check(region)?;
-        let (buffer, offset) = self.locate(region);
+        let (buffer, offset) = self.located(region);
         if region.bytes == 0 {
             return Ok(Vec::new());
         }
@@ -438,7 +438,7 @@ impl Device for WgpuDevice {
         if let Some(staging) = &read {
             let mut at = 0;
             for region in submission.reads.iter().filter(|r| r.bytes > 0) {
-                let (from, offset) = self.locate(*region);
+                let (from, offset) = self.located(*region);
                 encoder.copy_buffer_to_buffer(&from, offset, staging, at, region.bytes);
                 at += region.bytes;
             }
