@@ -74,6 +74,6 @@ fn instance(tensor: &HostTensor, place: Option<usize>) -> HostTensor {
 fn stacked(parts: &[HostTensor]) -> Result<HostTensor, String> {
     let first = parts.first().ok_or("no instance")?;
     let shape = [&[parts.len()], first.shape()].concat();
-    let bytes: Vec<u8> = parts.iter().flat_map(|t| t.bytes()).copied().collect();
+    let bytes: Vec<u8> = parts.iter().flat_map(HostTensor::bytes).copied().collect();
     HostTensor::new(first.dtype(), &shape, bytes).map_err(|e| e.to_string())
 }
