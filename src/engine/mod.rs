@@ -26,6 +26,7 @@ pub mod interleaving;
 mod loaded;
 mod pending;
 mod request;
+mod segment;
 pub mod run;
 pub mod scenario;
 mod tenant;
@@ -77,6 +78,7 @@ struct Config {
     submission_ns: f64,
     /// Intended length while one tenant has requests and others might; a tenant that is all there is, is not cut.
     submission_ns_alone: f64,
+    memory: Memory,
     tenants_max: usize,
     commands_max: usize,
 }
@@ -93,6 +95,18 @@ pub struct Builder {
     submission_target: Option<Duration>,
     cpu_threads: usize,
     numerics: bool,
+    memory: Memory,
+}
+
+/// Where the memory of an engine's tenants lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Memory {
+    /// Each tenant's in buffers of its own: the driver keeps kernels inside them. For tenants that do not trust each other.
+    #[default]
+    Isolated,
+    /// All tenants' in shared buffers, where that lets kernels of several tenants be one dispatch ([`Device::pool`]): nothing but
+    /// the kernels' own arithmetic keeps each in its tenant's range. For tenants that trust each other.
+    Pooled,
 }
 
 /// Intended length of a submission where kernels take microseconds.
@@ -136,6 +150,8 @@ pub struct EngineStats {
     pub busy: Nanos,
     /// What the policy decided that could not be done.
     pub faults: Faults,
+    /// Co-kernels that are to be compiled in the background, or are being compiled.
+    pub compiling: usize,
     /// The tenants in order of loading.
     pub tenants: Vec<TenantStats>,
 }
@@ -217,6 +233,12 @@ impl Builder {
         self
     }
 
+    /// Where the tenants' memory lies; [`Memory::Isolated`] unless said.
+    pub fn memory(mut self, memory: Memory) -> Builder {
+        self.memory = memory;
+        self
+    }
+
     /// Opens the device and starts the engine.
     ///
     /// # Errors
@@ -252,6 +274,7 @@ impl Builder {
             launches_per_submission_alone: if self.timeline_events_max.is_some() { 1000 } else { u32::MAX },
             submission_ns: ns,
             submission_ns_alone: ns * 4.0,
+            memory: self.memory,
             tenants_max: scenario::TENANTS_MAX,
             commands_max: 1024,
         };
@@ -300,6 +323,7 @@ impl Engine {
             submission_target: None,
             cpu_threads: cpu_pool::threads(),
             numerics: true,
+            memory: Memory::default(),
         }
     }
 

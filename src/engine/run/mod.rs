@@ -211,6 +211,12 @@ pub enum RunError {
     Stopped,
 }
 
+/// Between two looks at whether co-kernels are compiled.
+const SETTLE_LOOK: Duration = Duration::from_millis(10);
+
+/// Looks at that at most: a minute.
+const SETTLE_LOOKS_MAX: u32 = 6_000;
+
 /// A tenant that was loaded and ran alone.
 struct Ready {
     tenant: Tenant,
@@ -283,6 +289,7 @@ pub fn scenario_on(
         let misstep = |error| misstep::of_tenant(error, scenario, at);
         let (tenant, given) = load(engine, spec, options, at, watch).map_err(misstep)?;
         look(engine, watch)?;
+        settle(engine, watch)?;
         watch.stage(RunStage::WarmingUp { tenant: &spec.name });
         let inputs = given.unwrap_or_else(|| inputs::drawn(&tenant.inputs(), seed));
         ready.push(warm_up(tenant, inputs, engine.caps().computes(), options).map_err(misstep)?);
@@ -380,6 +387,19 @@ fn alone(tenant: &Tenant, inputs: &[HostTensor], first: Pending, options: &RunOp
     latencies.sort_unstable();
     let solo_latency = latencies[latencies.len() / 2];
     Ok(Alone { solo_latency, outputs: Some(first.outputs), reads: Arc::new(reads) })
+}
+
+/// Waits until the co-kernels of tenants that were loaded are compiled, so that what is measured is how they run and not how they are
+/// compiled; not for ever.
+fn settle(engine: &Engine, watch: &mut dyn Watch) -> Result<(), RunError> {
+    for _ in 0..SETTLE_LOOKS_MAX {
+        if engine.stats()?.compiling == 0 {
+            break;
+        }
+        std::thread::sleep(SETTLE_LOOK);
+        look(engine, watch)?;
+    }
+    Ok(())
 }
 
 /// SHA-256 of a model's first output, in hexadecimal: equal on one device under every schedule.
