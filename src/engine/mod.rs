@@ -152,6 +152,8 @@ pub struct EngineStats {
     pub faults: Faults,
     /// Co-kernels that are to be compiled in the background, or are being compiled.
     pub compiling: usize,
+    /// Runs of small launches of all tenants of which requests still have to show whether one dispatch is faster.
+    pub trials: usize,
     /// The tenants in order of loading.
     pub tenants: Vec<TenantStats>,
 }

@@ -109,6 +109,11 @@ impl Segments {
         Segments { list: found.into_iter().map(segment).collect(), compiles_left: COMPILED_MAX }
     }
 
+    /// Segments of which both forms are being measured.
+    pub(super) fn trials(&self) -> usize {
+        self.list.iter().filter(|s| matches!(s.state, State::Trial(..))).count()
+    }
+
     /// The first operators of all segments, for which co-kernels are to be compiled.
     pub(super) fn starts(&self) -> impl Iterator<Item = u32> + '_ {
         self.list.iter().map(|s| s.operators.start)
@@ -331,5 +336,99 @@ impl Growing {
     fn end(&mut self, at: u32) -> Option<Range<u32>> {
         let ended = std::mem::take(self);
         (ended.launches > 1).then(|| at - ended.operators..at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::tests::operations;
+
+    fn caps() -> DeviceCaps {
+        let mut caps = DeviceCaps::of_units(2);
+        caps.kind = crate::hal::DeviceKind::SoftwareGpu;
+        (caps.cokernels, caps.timestamps) = (true, true);
+        caps
+    }
+
+    /// Segments of operators with these names of kernels, each with so many loop iterations and floating-point operations.
+    fn check(caps: &DeviceCaps, pooled: bool, operators: &[(&'static str, u32, u64)], expected: &[Range<u32>]) {
+        let recording = operations(operators);
+        let segments = Segments::find(&recording, caps, pooled);
+        let found: Vec<Range<u32>> = segments.list.iter().map(|s| s.operators.clone()).collect();
+        assert_eq!(found, expected);
+    }
+
+    const SMALL: (&str, u32, u64) = ("a", 1, 10);
+
+    #[test]
+    fn small_operators_that_follow_each_other_are_a_segment() {
+        check(&caps(), false, &[SMALL; 5], std::slice::from_ref(&(0..5)));
+        let large = ("a", 1, 1_000_000_000);
+        check(&caps(), false, &[SMALL, SMALL, large, SMALL, SMALL, SMALL, large, SMALL], &[0..2, 3..6]);
+        check(&caps(), false, &[SMALL], &[]);
+    }
+
+    #[test]
+    fn kernels_and_loop_iterations_of_a_segment_are_bounded() {
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"].map(|name| (name, 1, 10));
+        check(&caps(), false, &names, &[0..8, 8..10]);
+        check(&caps(), true, &names, &[0..4, 4..8, 8..10]);
+        let mut bounded = caps();
+        bounded.quirks.loop_iterations_max = Some(3 * 1000);
+        // Four tiles of 100 iterations each.
+        check(&bounded, false, &[("a", 99, 10); 6], &[0..2, 2..4, 4..6]);
+        check(&bounded, false, &[("a", 999, 10); 6], &[]);
+    }
+
+    #[test]
+    fn devices_without_co_kernels_or_timestamps_have_none() {
+        for (cokernels, timestamps) in [(false, true), (true, false)] {
+            check(&DeviceCaps { cokernels, timestamps, ..caps() }, false, &[SMALL; 5], &[]);
+        }
+    }
+
+    #[test]
+    fn the_faster_form_stays() {
+        for (chain_ns, expected) in [(50.0, Form::Chain(0..3, false)), (100.0, Form::Apart(false))] {
+            let mut segments = Segments::find(&operations(&[SMALL; 3]), &caps(), false);
+            assert_eq!(segments.form(0, 3), Form::Apart(false), "it is not compiled");
+            segments.compiled(0);
+            for n in 0..SAMPLES {
+                for operator in 0..3 {
+                    assert_eq!(segments.form(operator, 3), Form::Apart(true));
+                    // The least counts.
+                    segments.learn_apart(operator, if n == 1 { 30.0 } else { 900.0 });
+                }
+            }
+            for n in 0..SAMPLES {
+                assert_eq!(segments.form(0, 3), Form::Chain(0..3, true));
+                let learned = segments.learn_chain(&(0..3), chain_ns);
+                assert_eq!(learned.is_some(), n + 1 == SAMPLES);
+            }
+            assert_eq!(segments.form(0, 3), expected, "{chain_ns}");
+            assert_eq!(segments.trials(), 0);
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_segment_is_a_chain_too_and_counts_as_the_dispatch_of_its_first_operator() {
+        let mut segments = Segments::find(&operations(&[SMALL; 4]), &caps(), false);
+        segments.compiled(0);
+        (0..4).for_each(|o| (0..SAMPLES).for_each(|_| segments.learn_apart(o, 40.0)));
+        (0..SAMPLES).for_each(|_| drop(segments.learn_chain(&(1..3), 20.0)));
+        assert_eq!(segments.form(1, 3), Form::Chain(1..3, false));
+        assert_eq!(segments.chain(&(1..3)), Some((0, 20.0)));
+        assert_eq!((0..4).map(|o| segments.dispatches(o, 2)).collect::<Vec<_>>(), [1, 0, 0, 0]);
+    }
+
+    #[test]
+    fn what_cannot_be_compiled_is_divided_until_nothing_is_left() {
+        let mut segments = Segments::find(&operations(&[SMALL; 5]), &caps(), false);
+        assert_eq!(segments.divide(0), [0, 2]);
+        assert_eq!(segments.divide(2), [3], "one operator is no chain");
+        assert!(segments.divide(3).is_empty());
+        assert_eq!(segments.starts().collect::<Vec<_>>(), [0]);
+        assert_eq!(segments.form(3, 5), Form::Apart(false));
     }
 }

@@ -176,6 +176,7 @@ impl EngineThread {
             busy: self.dispatcher.busy,
             faults: self.dispatcher.faults,
             compiling: self.dispatcher.compiling(),
+            trials: self.dispatcher.board.iter().map(|t| t.plan.segments.trials()).sum(),
             tenants: tenants.collect(),
         }
     }

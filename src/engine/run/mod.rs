@@ -214,6 +214,9 @@ pub enum RunError {
 /// Between two looks at whether co-kernels are compiled.
 const SETTLE_LOOK: Duration = Duration::from_millis(10);
 
+/// Requests before those that are timed, while it is open which launches are better chains.
+const TRIALS_MAX: u32 = 10;
+
 /// Looks at that at most: a minute.
 const SETTLE_LOOKS_MAX: u32 = 6_000;
 
@@ -255,6 +258,7 @@ pub fn watched(scenario: &Scenario, options: &RunOptions, watch: &mut dyn Watch)
     let mut builder = Engine::builder()
         .device(options.device.as_deref().unwrap_or(&scenario.device))
         .numerics(options.numerics)
+        .memory(scenario.memory)
         .policy(&policy.name)
         .policy_options(policy.options.clone());
     if let Some(events_max) = options.timeline_events_max {
@@ -292,7 +296,7 @@ pub fn scenario_on(
         settle(engine, watch)?;
         watch.stage(RunStage::WarmingUp { tenant: &spec.name });
         let inputs = given.unwrap_or_else(|| inputs::drawn(&tenant.inputs(), seed));
-        ready.push(warm_up(tenant, inputs, engine.caps().computes(), options).map_err(misstep)?);
+        ready.push(warm_up(engine, tenant, inputs, options).map_err(misstep)?);
         look(engine, watch)?;
     }
     let before = engine.stats()?.counters;
@@ -363,11 +367,19 @@ fn look(engine: &Engine, watch: &mut dyn Watch) -> Result<(), RunError> {
 }
 
 /// The first requests of a tenant, alone on the device: nothing is created after them, and they tell its solo latency.
-fn warm_up(tenant: Tenant, inputs: Vec<HostTensor>, computes: bool, options: &RunOptions) -> Result<Ready, RunError> {
+fn warm_up(engine: &Engine, tenant: Tenant, inputs: Vec<HostTensor>, options: &RunOptions) -> Result<Ready, RunError> {
     // Inputs that do not fit are the scenario's mistake; a request that fails is its tenant's alone.
     let first = tenant.infer(inputs.clone())?;
+    // Until it is known which of its launches are better chains.
+    for _ in 0..TRIALS_MAX {
+        if engine.stats()?.trials == 0 {
+            break;
+        }
+        // One that fails tells why below.
+        let _ = tenant.infer(inputs.clone())?.wait();
+    }
     let alone = alone(&tenant, &inputs, first, options)
-        .map(|alone| Alone { outputs: alone.outputs.filter(|_| computes), ..alone });
+        .map(|alone| Alone { outputs: alone.outputs.filter(|_| engine.caps().computes()), ..alone });
     let alone = alone.inspect_err(|e| tracing::warn!("its requests will fail: {e}")).ok();
     Ok(Ready { tenant, inputs, alone })
 }
