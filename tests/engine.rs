@@ -103,6 +103,10 @@ fn the_steady_state_makes_no_buffer_and_no_pipeline() {
     for spec in device::all_specs() {
         let engine = Engine::open(&spec).unwrap();
         let tenant = load(&engine, SMALL[0], &graphs[0].1);
+        // Until its chains are compiled and the faster forms are known.
+        while engine.stats().unwrap().compiling > 0 {
+            ask(&tenant, 0);
+        }
         (0..10).for_each(|seed| drop(ask(&tenant, seed)));
         let before = engine.stats().unwrap().counters;
         (0..50).for_each(|seed| drop(ask(&tenant, seed)));
@@ -156,7 +160,8 @@ fn a_scenario_runs_and_its_outputs_do_not_depend_on_the_policy() {
         assert!(report.metrics.elapsed_ms >= 500.0);
         let utilization = report.metrics.totals.utilization.unwrap();
         assert!(utilization > 0.0 && utilization <= 1.0);
-        assert_eq!(report.counters[0].pipelines, report.counters[1].pipelines);
+        let kernels = |at: usize| report.counters[at].pipelines - report.counters[at].cokernels;
+        assert_eq!(kernels(0), kernels(1));
         let timeline = report.timeline.unwrap();
         assert!(timeline.len() > 100 && timeline.info.scenario.is_some() && timeline.info.policy == policy.name);
         hashes.push((closed.output_sha256.clone(), open.output_sha256.clone(), open.requests));

@@ -5,13 +5,14 @@ use std::sync::mpsc::SyncSender;
 
 use super::compiling::Loading;
 use super::cpu_nodes::HostDone;
+use super::dispatcher::Ticket;
 use super::request::Request;
 use super::run::drive::{Drive, DriveReport};
 use super::tenant::TenantShared;
 use super::{EngineStats, LoadError, TenantSpec};
 use crate::graph::{Compiled, GraphError};
 use crate::hal::{Device, HalError};
-use crate::tensor::{HostTensor, TenantId};
+use crate::tensor::{HostTensor, Nanos, TenantId};
 use crate::timeline::Timeline;
 
 /// A command to the engine.
@@ -20,6 +21,17 @@ pub(super) enum Command {
     Load(Box<Load>),
     /// The kernels of a model are compiled, or not.
     Compiled(Box<Loading>, Result<(), HalError>),
+    /// A co-kernel was compiled, or cannot be.
+    CompiledTogether {
+        /// What it is for.
+        ticket: Ticket,
+        /// Its kernels.
+        kernels: usize,
+        /// Whether it was compiled.
+        result: Result<(), HalError>,
+        /// From when to when it was compiled.
+        ran: (Nanos, Nanos),
+    },
     /// Forget a tenant; its open requests fail.
     Unload(TenantId),
     /// Hold a tenant's requests back, or let them go on.

@@ -54,6 +54,14 @@ impl Costs {
         self.total_ns += change;
     }
 
+    /// The operators from `first` on take these times in ns; zero is not known.
+    pub(super) fn set(&mut self, first: u32, times: &[f64]) {
+        for (ns, time) in self.operators_ns[first as usize..].iter_mut().zip(times).filter(|(_, time)| **time > 0.0) {
+            self.total_ns += time - *ns;
+            *ns = *time;
+        }
+    }
+
     /// Everything was measured at least once.
     pub(super) fn mark_measured(&mut self) {
         self.measured = true;

@@ -1,11 +1,14 @@
 //! The engine without its thread: what is loaded, what is in flight, and what to submit next.
 //!
 //! A submission is made of what the policy granted: the inputs of requests that begin go up before its first stage,
-//! each slice is a stage, and outputs of requests that end are read after the last one. A tenant has at most one request
+//! slices become stages (`compose.rs`), and outputs of requests that end are read after the last one. A tenant has at most one request
 //! in a submission, because uploads come first. At most [`Config::submissions_in_flight`] of a lane are under way, so the
 //! device always has the next one and an arrival waits for little.
 
+mod asking;
 mod board;
+mod combos;
+mod compose;
 mod draft;
 mod flight;
 mod load;
@@ -14,7 +17,7 @@ mod preemption;
 use std::collections::BTreeMap;
 use std::sync::mpsc::SyncSender;
 
-use super::compiling::CompileJob;
+use super::compiling::Job;
 use super::cpu_pool::CpuPool;
 use super::fault::Faults;
 use super::request::{Ended, Request};
@@ -27,7 +30,11 @@ use crate::tensor::{Nanos, RequestId, TenantId};
 use crate::timeline::InstantKind;
 use crate::timeline::metrics::Occupied;
 
+use asking::Asking;
+pub(super) use asking::Ticket;
 use board::Board;
+use combos::Combos;
+use compose::Composer;
 use draft::{Draft, Submitted};
 use flight::InFlight;
 use preemption::Preemptions;
@@ -62,7 +69,10 @@ pub(super) struct Dispatcher {
     idle_since: Option<Nanos>,
     config: Config,
     pub(super) cpu: CpuPool,
-    compiler: SyncSender<CompileJob>,
+    compiler: SyncSender<Job>,
+    composer: Composer,
+    combos: Combos,
+    asking: Asking,
     /// Models whose kernels are being compiled.
     loading: usize,
     in_flight: BTreeMap<SubmissionId, InFlight>,
@@ -96,13 +106,14 @@ impl Dispatcher {
         config: Config,
         mut recorder: Option<Recorder>,
         cpu: CpuPool,
-        compiler: SyncSender<CompileJob>,
+        compiler: SyncSender<Job>,
     ) -> Result<Dispatcher, HalError> {
         let common = Lane::new(device.lane(&LaneSpec::default())?, 0);
         let lanes = policy.lanes();
         if let Some(recorder) = recorder.as_mut().filter(|_| lanes == Lanes::One) {
             recorder.add_lane(common.id, "queue");
         }
+        let units = device.caps().compute_units.unwrap_or(1);
         let decisions = Decisions::with_capacity(config.launches_per_submission as usize);
         Ok(Dispatcher {
             device,
@@ -122,6 +133,9 @@ impl Dispatcher {
             config,
             cpu,
             compiler,
+            composer: Composer::default(),
+            combos: Combos::new(units),
+            asking: Asking::default(),
             loading: 0,
             in_flight: BTreeMap::new(),
             last_finished: Nanos(0),
@@ -224,16 +238,16 @@ impl Dispatcher {
 
     /// Puts operators of a tenant into a submission. Answers how many; `None` where there is no such tenant.
     fn grant(&mut self, id: TenantId, operators: u32, common: &mut Draft) -> Option<u32> {
-        let (now, timed) = (self.now(), self.recorder.is_some());
+        let now = self.now();
         let tenant = self.board.touch(id)?;
         if tenant.paused {
             return Some(0);
         }
         if self.lanes == Lanes::One {
-            return Some(common.add(tenant, operators, now, timed));
+            return Some(common.add(tenant, operators, now));
         }
         let mut own = Draft::default();
-        let added = own.add(tenant, operators, now, timed);
+        let added = own.add(tenant, operators, now);
         if !own.is_empty() {
             self.submit(own, Some(id));
         }
@@ -241,9 +255,12 @@ impl Dispatcher {
     }
 
     /// Gives a submission to the lane of its owner, or to the common one.
-    fn submit(&mut self, draft: Draft, owner: Option<TenantId>) {
-        let Draft { mut submission, parts, operators, launched } = draft;
-        submission.timed = self.recorder.is_some();
+    fn submit(&mut self, mut draft: Draft, owner: Option<TenantId>) {
+        let recorded = self.recorder.is_some();
+        self.composer.compose(&mut draft, &self.board, &mut self.combos, recorded);
+        self.ask();
+        let Draft { mut submission, parts, operators, launched, measured } = draft;
+        submission.timed = recorded || !measured.is_empty();
         let submitted = self.now();
         let lane = match owner {
             None => &mut self.common,
@@ -253,7 +270,7 @@ impl Dispatcher {
             },
         };
         lane.flights += 1;
-        let flight = InFlight { submitted, lane: lane.id, owner, parts, operators, launched };
+        let flight = InFlight { submitted, lane: lane.id, owner, parts, operators, launched, measured };
         match self.device.submit(lane.id, submission) {
             Ok(id) => {
                 let is_best_effort =

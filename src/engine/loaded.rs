@@ -8,6 +8,7 @@ use super::cost::Costs;
 use super::cpu_nodes::HostRun;
 use super::dispatcher::Lane;
 use super::request::Request;
+use super::segment::Segments;
 use super::tenant::TenantShared;
 use crate::hal::{BufferId, Cut, DeviceCaps, HalError, Recording, RecordingId, cut};
 use crate::service::{Class, Lanes, RequestView, TenantView};
@@ -54,6 +55,8 @@ pub(super) struct Current {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) steps: Vec<Step>,
+    /// Operators that may be submitted as chains.
+    pub(super) segments: Segments,
     /// From each operator on: operators that need nothing from the CPU, and the first that does.
     ready: Vec<u32>,
 }
@@ -70,7 +73,7 @@ pub(super) enum Step {
 }
 
 impl Plan {
-    /// Cuts every launch and plans the CPU nodes.
+    /// Cuts every launch and plans the CPU nodes; nothing is a chain yet.
     ///
     /// # Errors
     /// [`HalError`] when a launch cannot be cut for this device.
@@ -100,19 +103,20 @@ impl Plan {
                 Step::WithinHost => 0,
             };
         }
-        Ok(Plan { steps, ready })
+        Ok(Plan { steps, segments: Segments::default(), ready })
     }
 
     pub(super) fn operators(&self) -> u32 {
         self.steps.len() as u32
     }
 
-    /// Slices of one operator.
-    pub(super) fn slices(&self, operator: u32) -> u32 {
-        match &self.steps[operator as usize] {
+    /// Dispatches of one operator. A chain is that of its segment's first operator.
+    pub(super) fn dispatches(&self, operator: u32) -> u32 {
+        let slices = match &self.steps[operator as usize] {
             Step::Launches(cuts) => cuts.len() as u32,
             _ => 0,
-        }
+        };
+        self.segments.dispatches(operator, slices)
     }
 }
 
@@ -162,7 +166,7 @@ impl Loaded {
         let (mut launches, mut ns) = (0, 0.0);
         let fits = |operator: &u32| {
             let room = ns < config.submission_ns && launches < config.launches_per_submission;
-            launches += self.plan.slices(*operator);
+            launches += self.plan.dispatches(*operator);
             ns += self.costs.operator_ns(*operator);
             room
         };

@@ -26,6 +26,7 @@ pub mod interleaving;
 mod loaded;
 mod pending;
 mod request;
+mod segment;
 pub mod run;
 pub mod scenario;
 mod tenant;
@@ -78,6 +79,7 @@ struct Config {
     submission_ns: f64,
     /// Intended length while one tenant has requests and others might; a tenant that is all there is, is not cut.
     submission_ns_alone: f64,
+    memory: Memory,
     tenants_max: usize,
     commands_max: usize,
 }
@@ -95,6 +97,18 @@ pub struct Builder {
     cpu_threads: usize,
     numerics: bool,
     logical_devices: usize,
+    memory: Memory,
+}
+
+/// Where the memory of an engine's tenants lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Memory {
+    /// Each tenant's in buffers of its own: the driver keeps kernels inside them. For tenants that do not trust each other.
+    #[default]
+    Isolated,
+    /// All tenants' in shared buffers, where that lets kernels of several tenants be one dispatch ([`Device::pool`]): nothing but
+    /// the kernels' own arithmetic keeps each in its tenant's range. For tenants that trust each other.
+    Pooled,
 }
 
 /// Logical devices of a wgpu adapter, where tenants have lanes of their own: each costs memory.
@@ -141,6 +155,10 @@ pub struct EngineStats {
     pub busy: Nanos,
     /// What the policy decided that could not be done.
     pub faults: Faults,
+    /// Co-kernels that are to be compiled in the background, or are being compiled.
+    pub compiling: usize,
+    /// Runs of small launches of all tenants of which requests still have to show whether one dispatch is faster.
+    pub trials: usize,
     /// The tenants in order of loading.
     pub tenants: Vec<TenantStats>,
 }
@@ -229,6 +247,12 @@ impl Builder {
         self
     }
 
+    /// Where the tenants' memory lies; [`Memory::Isolated`] unless said.
+    pub fn memory(mut self, memory: Memory) -> Builder {
+        self.memory = memory;
+        self
+    }
+
     /// Opens the device and starts the engine.
     ///
     /// # Errors
@@ -277,6 +301,7 @@ impl Builder {
             launches_per_submission_alone: if self.timeline_events_max.is_some() { 1000 } else { u32::MAX },
             submission_ns: ns,
             submission_ns_alone: ns * 4.0,
+            memory: self.memory,
             tenants_max: scenario::TENANTS_MAX,
             commands_max: 1024,
         };
@@ -326,6 +351,7 @@ impl Engine {
             cpu_threads: cpu_pool::threads(),
             numerics: true,
             logical_devices: LOGICAL_DEVICES,
+            memory: Memory::default(),
         }
     }
 

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 pub use place::Place;
 
+use super::Memory;
 pub use crate::service::Class;
 use crate::service::arrival::ArrivalSpec;
 use crate::tensor::Nanos;
@@ -40,6 +41,8 @@ pub struct Scenario {
     pub length: Length,
     /// The device, as `--device` takes it; `auto` if not given.
     pub device: String,
+    /// `[device] memory`: where the tenants' memory lies, `"isolated"` or `"pooled"`; isolated if not given.
+    pub memory: Memory,
     /// The policy; `round-robin` if not given.
     pub policy: PolicySpec,
     /// The tenants, at least one, in order; names differ.

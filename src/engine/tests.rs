@@ -10,7 +10,7 @@ use super::command::Compile;
 use super::*;
 use crate::graph::{Compiled, GraphError, MemoryUse};
 use crate::hal::{
-    Compiler, Completion, HalError, HostFn, InstallProgress, KernelSpec, LaneId, LaneSpec, Launch, Operation,
+    BufferId, Compiler, Completion, HalError, HostFn, InstallProgress, KernelSpec, LaneId, LaneSpec, Launch, Operation,
     Recording, RecordingId, SharedClock, Submission, SubmissionId, Wait,
 };
 use crate::service::{self, Decisions};
@@ -81,6 +81,32 @@ fn chain_of(operators: &str, host: Arc<dyn HostFn>) -> Compile {
         };
         Ok(Compiled { recording: Arc::new(recording), buffers: vec![weights, arena], memory: MemoryUse::default() })
     })
+}
+
+/// A chain of operators with one launch of four tiles each: the kernel's name, the loop iterations of a tile, and operations.
+pub(super) fn operations(operators: &[(&'static str, u32, u64)]) -> Recording {
+    let arena = BufferId(1);
+    let operation = |(at, (name, tile_iterations, flops)): (u32, &(&'static str, u32, u64))| {
+        let kernel = KernelSpec { name, source: "", functions: &[], consts: vec![], lanes: 8, chain: None };
+        let (kernel, weights) = (Arc::new(kernel), BufferId(2));
+        let launch =
+            Launch { kernel, params: vec![], tiles: 4, workers: 4, tile_iterations: *tile_iterations, weights };
+        Operation {
+            name: format!("{name} {at}"),
+            kind: (*name).into(),
+            inputs: vec![],
+            outputs: vec![],
+            deps: at.checked_sub(1).into_iter().collect(),
+            launches: vec![launch],
+            host: Arc::new(AddOne),
+            flops: *flops,
+            bytes: 32,
+            reason: None,
+            given: None,
+        }
+    };
+    let operations = (0..).zip(operators).map(operation).collect();
+    Recording { name: "chain".into(), tenant: TenantId(1), arena, operations, inputs: vec![], outputs: vec![] }
 }
 
 fn spec(name: &str) -> TenantSpec {

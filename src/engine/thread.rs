@@ -92,6 +92,9 @@ impl EngineThread {
         match command {
             Command::Load(load) => self.dispatcher.load(*load),
             Command::Compiled(loading, result) => self.dispatcher.kernels_compiled(*loading, result),
+            Command::CompiledTogether { ticket, kernels, result, ran } => {
+                self.dispatcher.compiled_together(ticket, kernels, &result, ran);
+            }
             Command::Unload(tenant) => self.dispatcher.unload(tenant),
             Command::Pause(tenant, paused) => self.dispatcher.pause(tenant, paused),
             Command::Priority(tenant, priority) => self.dispatcher.set_priority(tenant, priority),
@@ -172,6 +175,8 @@ impl EngineThread {
             counters: self.dispatcher.device.counters(),
             busy: self.dispatcher.busy,
             faults: self.dispatcher.faults,
+            compiling: self.dispatcher.compiling(),
+            trials: self.dispatcher.board.iter().map(|t| t.plan.segments.trials()).sum(),
             tenants: tenants.collect(),
         }
     }

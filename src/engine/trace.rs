@@ -28,11 +28,15 @@ struct TenantTrack {
     operators: Vec<(NameId, Option<NameId>)>,
 }
 
-/// Which slice of which request a stage of a submission was.
+/// Which slice of which request a slice of a submission was.
 #[derive(Clone, Debug)]
 pub(super) struct Launched {
     pub(super) tenant: TenantId,
     pub(super) request: RequestId,
+    /// Its stage in the submission.
+    pub(super) stage: u32,
+    /// Its place in the stage.
+    pub(super) at: u32,
     pub(super) slice: Slice,
 }
 
@@ -98,7 +102,8 @@ impl Recorder {
         });
     }
 
-    /// The launches of a submission that ran from `start` to `end` by the host's clock; `spans` are the device's times.
+    /// The slices of a submission that ran from `start` to `end` by the host's clock; `spans` are the device's times. The slices
+    /// of a stage that was one dispatch have the same span.
     pub(super) fn launches(
         &mut self,
         lane: LaneId,
@@ -108,15 +113,16 @@ impl Recorder {
         end: Nanos,
     ) {
         let Some(&track) = self.lanes.get(&lane) else { return };
-        let n = launched.len() as u64;
+        let n = launched.last().map_or(0, |l| u64::from(l.stage) + 1);
         let part = end.since(start).0 / n.max(1);
-        for (at, launch) in launched.iter().enumerate() {
-            // Each stage has one slice. What the device did not time gets an equal part of the submission.
-            let timed = spans.binary_search_by_key(&(at as u32), |s| s.stage).ok().map(|found| &spans[found]);
+        for launch in launched {
+            // Stages that the device did not time get an equal part of the submission each.
+            let place = (launch.stage, launch.at);
+            let timed = spans.binary_search_by_key(&place, |s| (s.stage, s.slice)).ok().map(|found| &spans[found]);
             let (from, to) = match timed {
                 Some(span) => (span.start, span.end.max(span.start)),
                 None if spans.is_empty() => {
-                    let from = start + Nanos(part * at as u64);
+                    let from = start + Nanos(part * u64::from(launch.stage));
                     (from, from + Nanos(part))
                 }
                 None => continue,
@@ -140,7 +146,7 @@ impl Recorder {
                     first_tile: Some(launch.slice.tiles.start),
                     tiles: Some(launch.slice.tiles.end - launch.slice.tiles.start),
                     workers: Some(launch.slice.workers),
-                    stage: Some(at as u32),
+                    stage: Some(launch.stage),
                     ..Args::default()
                 },
             });

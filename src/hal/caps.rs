@@ -149,6 +149,8 @@ pub struct DeviceCaps {
     /// Its power, where it is known; for estimates of energy.
     #[serde(skip)]
     pub power: Option<Power>,
+    /// A stage of chains can be one dispatch ([`super::Device::together`]).
+    pub cokernels: bool,
     /// 64-bit integers in kernels, so that a load may bring two words.
     pub int64: bool,
     /// Sizes.
@@ -182,6 +184,7 @@ impl DeviceCaps {
             timestamps: false,
             f16: false,
             power: None,
+            cokernels: false,
             int64: false,
             limits: Limits {
                 binding_bytes_max: 1 << 30,

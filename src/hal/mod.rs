@@ -29,6 +29,7 @@ mod quota;
 mod recording;
 pub mod reference;
 pub mod sim;
+mod together;
 pub mod wgpu;
 
 use std::time::Duration;
@@ -42,6 +43,7 @@ pub use eval::HostFn;
 pub use kernel::{Chain, ChainArg, ChainStep, Fragment, KernelSpec};
 pub use partition::{PartitionId, PartitionSpec, Units};
 pub use recording::{CostSource, GivenCost, Launch, Operation, Recording, Slice, Stage, TensorRef};
+pub use together::{CoKernel, Together};
 
 use crate::tensor::{Nanos, TenantId};
 
@@ -146,6 +148,8 @@ pub struct Counters {
     pub buffers: u64,
     /// Pipelines created.
     pub pipelines: u64,
+    /// Those of them that are of several kernels; they may be made while tenants run.
+    pub cokernels: u64,
     /// Submissions accepted.
     pub submissions: u64,
 }
@@ -161,6 +165,15 @@ pub trait Compiler: Send + Sync {
     /// # Errors
     /// [`HalError::Kernel`] for a kernel that the device cannot run.
     fn compile(&self, recording: &Recording, progress: InstallProgress) -> Result<(), HalError>;
+
+    /// Compiles what [`Device::together`] said it takes to run a stage at once; the device does so from then on.
+    ///
+    /// # Errors
+    /// [`HalError::Kernel`] for kernels that the driver does not take as one.
+    fn compile_together(&self, wanted: &CoKernel) -> Result<(), HalError> {
+        let reason = "this device runs no stages of several kernels at once".into();
+        Err(HalError::Kernel { kernel: format!("co-kernel of {}", wanted.kernels.len()), reason })
+    }
 }
 
 /// Something that runs recordings.
@@ -203,6 +216,13 @@ pub trait Device: Send {
     fn prepare(&mut self, stages: &[Stage]) -> Result<usize, HalError> {
         let _ = stages;
         Ok(0)
+    }
+
+    /// Whether a stage of installed recordings runs at once, or would if something were compiled. Compiles nothing itself. What
+    /// runs a stage at once also runs any part of each of its chains at once, where a chain binds one buffer of weights.
+    fn together(&self, stage: &Stage) -> Together {
+        let _ = stage;
+        Together::Apart
     }
 
     /// Gives a buffer back; submitted work that uses it still completes. Nothing happens where there is none (any more).

@@ -49,6 +49,7 @@ impl NullDevice {
             timestamps: true,
             f16: false,
             power: None,
+            cokernels: false,
             int64: false,
             limits: Limits {
                 binding_bytes_max: 1 << 31,

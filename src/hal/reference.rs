@@ -53,6 +53,7 @@ impl ReferenceDevice {
             timestamps: true,
             f16: false,
             power: None,
+            cokernels: false,
             int64: false,
             limits: Limits {
                 // CPU functions take several times the memory of what they compute.

@@ -149,7 +149,7 @@ impl Board {
                 let Some(request) = self.views[at].request.filter(|r| round < r.operators_ready) else { continue };
                 let operator = request.next_operator + round;
                 operators += 1;
-                launches += self.tenants[at].plan.slices(operator);
+                launches += self.tenants[at].plan.dispatches(operator);
                 ns += self.tenants[at].costs.operator_ns(operator);
                 if ns >= target_ns || launches >= launches_max {
                     return operators;

@@ -1,13 +1,15 @@
-//! A submission being made: operators that were granted become slices, with what must go up before and come back after.
+//! A submission being made: operators that were granted, with what must go up before and come back after. Their stages are made
+//! when it is complete (`compose.rs`).
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::compose::Measured;
 use crate::engine::cpu_nodes::HostRun;
 use crate::engine::loaded::{Current, Loaded, Step};
 use crate::engine::request::Request;
 use crate::engine::trace::Launched;
-use crate::hal::{Region, Slice, Stage, Submission};
+use crate::hal::{Region, Submission};
 use crate::tensor::{Nanos, RequestId, TenantId};
 
 /// An operator in a submission.
@@ -42,16 +44,18 @@ pub(super) struct Draft {
     pub(super) operators: Vec<Submitted>,
     /// Only where a timeline is recorded.
     pub(super) launched: Vec<Launched>,
+    /// What is to be learned from.
+    pub(super) measured: Vec<Measured>,
 }
 
 impl Draft {
     pub(super) fn is_empty(&self) -> bool {
-        self.submission.stages.is_empty() && self.parts.is_empty()
+        self.operators.is_empty() && self.parts.is_empty()
     }
 
     /// Adds up to `operators` of a tenant's current request, and its reads where it ends or goes on on the CPU. Answers
     /// how many were added.
-    pub(super) fn add(&mut self, tenant: &mut Loaded, operators: u32, now: Nanos, timed: bool) -> u32 {
+    pub(super) fn add(&mut self, tenant: &mut Loaded, operators: u32, now: Nanos) -> u32 {
         let id = tenant.shared.id;
         let Some(current) = tenant.current.as_mut().filter(|c| !c.on_cpu) else { return 0 };
         let request = current.request.id;
@@ -69,21 +73,7 @@ impl Draft {
                     current.on_cpu = true;
                     return added + 1;
                 }
-                Some(Step::Launches(cuts)) => {
-                    for (launch, cut) in cuts {
-                        let slice = Slice {
-                            recording: tenant.recording,
-                            operation: current.next,
-                            launch: *launch,
-                            tiles: cut.tiles.clone(),
-                            workers: cut.workers,
-                            follows: false,
-                        };
-                        if timed {
-                            self.launched.push(Launched { tenant: id, request, slice: slice.clone() });
-                        }
-                        self.submission.stages.push(Stage::of(slice));
-                    }
+                Some(Step::Launches(_)) => {
                     let estimated_ns = tenant.costs.operator_ns(current.next);
                     self.operators.push(Submitted { tenant: id, request, operator: current.next, estimated_ns });
                     current.submitted_ns += estimated_ns;

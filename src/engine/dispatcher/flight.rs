@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::Dispatcher;
+use super::compose::{Measured, What};
 use super::draft::{Part, Submitted, Then};
 use crate::engine::InferError;
 use crate::engine::cpu_nodes::{HostDone, HostJob};
 use crate::engine::request::Request;
 use crate::engine::trace::Launched;
-use crate::hal::{Completion, HalError, LaneId, RecordingId, Wait};
+use crate::hal::{Completion, HalError, LaneId, RecordingId, SliceSpan, Wait};
 use crate::tensor::{Nanos, RequestId, TenantId};
 use crate::timeline::InstantKind;
 
@@ -21,6 +22,7 @@ pub(super) struct InFlight {
     pub(super) parts: Vec<Part>,
     pub(super) operators: Vec<Submitted>,
     pub(super) launched: Vec<Launched>,
+    pub(super) measured: Vec<Measured>,
 }
 
 impl Dispatcher {
@@ -49,6 +51,7 @@ impl Dispatcher {
         self.busy += self.last_finished.since(begun);
         let start = self.lane_ended(&flight, completion.finished);
         self.learn(&flight.operators, completion.finished.since(start));
+        self.learn_forms(&flight.measured, &completion.spans);
         if let Some(recorder) = &mut self.recorder {
             recorder.launches(flight.lane, &flight.launched, &completion.spans, start, completion.finished);
         }
@@ -152,6 +155,27 @@ impl Dispatcher {
             if let Some(tenant) = self.board.touch(submitted.tenant) {
                 tenant.costs.learn(submitted.operator, ratio);
                 tenant.used_ns = (tenant.used_ns + submitted.estimated_ns * (ratio - 1.0)).max(0.0);
+            }
+        }
+    }
+
+    /// Learns from stages that were timed for that.
+    fn learn_forms(&mut self, measured: &[Measured], spans: &[SliceSpan]) {
+        for measured in measured {
+            let Some(ns) = measured.ns(spans) else { continue };
+            match &measured.what {
+                What::Operator(tenant, operator) => {
+                    if let Some(tenant) = self.board.touch(*tenant) {
+                        tenant.plan.segments.learn_apart(*operator, ns);
+                    }
+                }
+                What::Chain(tenant, operators) => {
+                    let Some(tenant) = self.board.touch(*tenant) else { continue };
+                    if let Some((first, times)) = tenant.plan.segments.learn_chain(operators, ns) {
+                        tenant.costs.set(first, &times);
+                    }
+                }
+                What::Combination(key, apart_ns) => self.combos.learn(key, ns, *apart_ns),
             }
         }
     }

@@ -6,11 +6,12 @@ use std::sync::mpsc::TrySendError;
 
 use super::{Dispatcher, Lane};
 use crate::engine::command::{Load, LoadReply};
-use crate::engine::compiling::{CompileJob, Loading};
+use crate::engine::compiling::{CompileJob, Job, Loading};
 use crate::engine::cost::Costs;
 use crate::engine::loaded::{Loaded, Plan};
+use crate::engine::segment::Segments;
 use crate::engine::tenant::TenantShared;
-use crate::engine::{InferError, LoadError};
+use crate::engine::{InferError, LoadError, Memory};
 use crate::hal::{HalError, LaneSpec, caught};
 use crate::service::Lanes;
 use crate::tensor::TenantId;
@@ -25,9 +26,11 @@ impl Dispatcher {
                 None => self.compiled(loading, Ok(())),
                 Some(compiler) => {
                     self.loading += 1;
-                    if let Err(returned) = self.compiler.try_send(CompileJob { loading, compiler }) {
-                        // The thread is gone or has all the jobs it takes: the device compiles them itself.
-                        let (TrySendError::Full(job) | TrySendError::Disconnected(job)) = returned;
+                    let job = Job::Load(Box::new(CompileJob { loading, compiler }));
+                    // The thread is gone or has all the jobs it takes: the device compiles them itself.
+                    if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = self.compiler.try_send(job)
+                        && let Job::Load(job) = job
+                    {
                         self.loading -= 1;
                         self.compiled(job.loading, Ok(()));
                     }
@@ -51,6 +54,9 @@ impl Dispatcher {
         // The lane first: memory lies where it can be used from there.
         let lane = self.lane(id, spec.priority).map_err(|source| LoadError::Device { tenant: name(), source })?;
         self.device.limit_memory(id, spec.memory_limit_bytes);
+        if self.config.memory == Memory::Pooled {
+            self.device.pool(id);
+        }
         let compiled = caught(|| compile(&mut *self.device, id))
             .map_err(|message| LoadError::Panicked { tenant: name(), message })
             .and_then(|compiled| compiled.map_err(|e| LoadError::Model { tenant: name(), source: Box::new(e) }))
@@ -93,8 +99,10 @@ impl Dispatcher {
             Loading::note(noted, &reply, clock.now(), (done, total, kernel));
         };
         let recording = self.device.install(compiled.recording.clone(), &mut note)?;
-        let plan = Plan::new(&compiled.recording, self.device.caps(), spec.share)
+        let mut plan = Plan::new(&compiled.recording, self.device.caps(), spec.share)
             .inspect_err(|_| self.device.uninstall(recording))?;
+        let pooled = self.config.memory == Memory::Pooled;
+        plan.segments = Segments::find(&compiled.recording, self.device.caps(), pooled);
         let costs = Costs::guess(&compiled.recording, self.device.caps());
         let shared = Arc::new(TenantShared::new(id, &spec, compiled.recording, compiled.memory, fixed));
         let end = self.now();
@@ -125,6 +133,7 @@ impl Dispatcher {
             stale: false,
             told: false,
         });
+        self.ask_for(id);
         Ok(shared)
     }
 
@@ -133,6 +142,7 @@ impl Dispatcher {
         let Some(tenant) = self.board.remove(id) else { return };
         self.cpu.forget(id);
         self.give_back(&tenant.lane);
+        self.combos.forget(id);
         let gone = || InferError::TenantGone { tenant: tenant.shared.name.clone() };
         let current = tenant.current.map(|c| c.request);
         for request in current.into_iter().chain(tenant.queue) {

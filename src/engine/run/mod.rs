@@ -211,6 +211,15 @@ pub enum RunError {
     Stopped,
 }
 
+/// Between two looks at whether co-kernels are compiled.
+const SETTLE_LOOK: Duration = Duration::from_millis(10);
+
+/// Requests before those that are timed, while it is open which launches are better chains.
+const TRIALS_MAX: u32 = 10;
+
+/// Looks at that at most: a minute.
+const SETTLE_LOOKS_MAX: u32 = 6_000;
+
 /// A tenant that was loaded and ran alone.
 struct Ready {
     tenant: Tenant,
@@ -249,6 +258,7 @@ pub fn watched(scenario: &Scenario, options: &RunOptions, watch: &mut dyn Watch)
     let mut builder = Engine::builder()
         .device(options.device.as_deref().unwrap_or(&scenario.device))
         .numerics(options.numerics)
+        .memory(scenario.memory)
         .policy(&policy.name)
         .policy_options(policy.options.clone());
     if let Some(events_max) = options.timeline_events_max {
@@ -283,9 +293,10 @@ pub fn scenario_on(
         let misstep = |error| misstep::of_tenant(error, scenario, at);
         let (tenant, given) = load(engine, spec, options, at, watch).map_err(misstep)?;
         look(engine, watch)?;
+        settle(engine, watch)?;
         watch.stage(RunStage::WarmingUp { tenant: &spec.name });
         let inputs = given.unwrap_or_else(|| inputs::drawn(&tenant.inputs(), seed));
-        ready.push(warm_up(tenant, inputs, engine.caps().computes(), options).map_err(misstep)?);
+        ready.push(warm_up(engine, tenant, inputs, options).map_err(misstep)?);
         look(engine, watch)?;
     }
     let before = engine.stats()?.counters;
@@ -356,11 +367,19 @@ fn look(engine: &Engine, watch: &mut dyn Watch) -> Result<(), RunError> {
 }
 
 /// The first requests of a tenant, alone on the device: nothing is created after them, and they tell its solo latency.
-fn warm_up(tenant: Tenant, inputs: Vec<HostTensor>, computes: bool, options: &RunOptions) -> Result<Ready, RunError> {
+fn warm_up(engine: &Engine, tenant: Tenant, inputs: Vec<HostTensor>, options: &RunOptions) -> Result<Ready, RunError> {
     // Inputs that do not fit are the scenario's mistake; a request that fails is its tenant's alone.
     let first = tenant.infer(inputs.clone())?;
+    // Until it is known which of its launches are better chains.
+    for _ in 0..TRIALS_MAX {
+        if engine.stats()?.trials == 0 {
+            break;
+        }
+        // One that fails tells why below.
+        let _ = tenant.infer(inputs.clone())?.wait();
+    }
     let alone = alone(&tenant, &inputs, first, options)
-        .map(|alone| Alone { outputs: alone.outputs.filter(|_| computes), ..alone });
+        .map(|alone| Alone { outputs: alone.outputs.filter(|_| engine.caps().computes()), ..alone });
     let alone = alone.inspect_err(|e| tracing::warn!("its requests will fail: {e}")).ok();
     Ok(Ready { tenant, inputs, alone })
 }
@@ -380,6 +399,19 @@ fn alone(tenant: &Tenant, inputs: &[HostTensor], first: Pending, options: &RunOp
     latencies.sort_unstable();
     let solo_latency = latencies[latencies.len() / 2];
     Ok(Alone { solo_latency, outputs: Some(first.outputs), reads: Arc::new(reads) })
+}
+
+/// Waits until the co-kernels of tenants that were loaded are compiled, so that what is measured is how they run and not how they are
+/// compiled; not for ever.
+fn settle(engine: &Engine, watch: &mut dyn Watch) -> Result<(), RunError> {
+    for _ in 0..SETTLE_LOOKS_MAX {
+        if engine.stats()?.compiling == 0 {
+            break;
+        }
+        std::thread::sleep(SETTLE_LOOK);
+        look(engine, watch)?;
+    }
+    Ok(())
 }
 
 /// SHA-256 of a model's first output, in hexadecimal: equal on one device under every schedule.

@@ -12,6 +12,7 @@ use super::{
     BATCH_MAX, Class, Length, ModelRef, PRIORITY_MAX, Place, PolicySpec, Scenario, ScenarioError, TENANTS_MAX,
     TenantSpec,
 };
+use crate::engine::Memory;
 use crate::service::arrival::{ArrivalError, ArrivalSpec};
 use crate::tensor::Nanos;
 
@@ -76,6 +77,7 @@ pub(super) fn scenario(text: &str, origin: &Path, files: Files) -> Result<Scenar
         warm_up: at.warm_up(&file)?,
         length: at.length(&file)?,
         device: at.device(&file)?,
+        memory: at.memory(&file)?,
         policy: at.policy(&file)?,
         tenants,
     })
@@ -122,6 +124,18 @@ impl Source<'_> {
                 Err(self.value(spec.span(), "device.spec", format!("{:?}", spec.as_ref()), allowed))
             }
             Some(spec) => Ok(spec.as_ref().clone()),
+        }
+    }
+
+    fn memory(&self, file: &raw::File) -> Result<Memory, ScenarioError> {
+        let Some(memory) = file.device.as_ref().and_then(|d| d.memory.as_ref()) else { return Ok(Memory::default()) };
+        match memory.as_ref().as_str() {
+            "isolated" => Ok(Memory::Isolated),
+            "pooled" => Ok(Memory::Pooled),
+            other => {
+                let allowed = "\"isolated\": each tenant's memory is its own, and the driver keeps the others out; or \"pooled\": tenants that trust each other share buffers, so that their kernels can run as one";
+                Err(self.value(memory.span(), "device.memory", format!("{other:?}"), allowed))
+            }
         }
     }
 

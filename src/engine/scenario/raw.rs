@@ -28,6 +28,7 @@ pub(super) struct File {
 #[serde(deny_unknown_fields)]
 pub(super) struct Device {
     pub spec: Option<Spanned<String>>,
+    pub memory: Option<Spanned<String>>,
 }
 
 /// `[[tenant]]`. Fields that must be given are optional here so that the message can name the tenant.

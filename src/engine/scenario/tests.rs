@@ -57,6 +57,9 @@ fn the_scenario_of_the_contract_is_understood() {
     assert_eq!((s.device.as_str(), s.policy.name.as_str()), ("sim:v100-sxm2", "orion"));
     assert_eq!(s.policy.options.get("hp_ratio").and_then(toml::Value::as_float), Some(0.5));
     assert!(!s.policy.options.contains_key("name"));
+    assert_eq!(s.memory, Memory::Isolated);
+    let pooled = FULL.replacen("[device]", "[device]\nmemory = \"pooled\"", 1);
+    assert_eq!(parse(&pooled).unwrap().memory, Memory::Pooled);
     let face = &s.tenants[0];
     assert_eq!(face.model, ModelRef::File("dir/models/face_landmark/model.onnx".into()));
     assert_eq!(face.dims["N"], 1);
@@ -134,6 +137,12 @@ fn other_mistakes_are_told() {
     check("[device]", "[device", "4:", &["in `[device`"]);
     check("spec = ", "name = ", "5:1", &["unknown field `name`", "`spec`"]);
     check("\"sim:v100-sxm2\"", "\"\"", "5:8", &["device.spec: found nothing"]);
+    check(
+        "[device]",
+        "[device]\nmemory = \"shared\"",
+        "5:10",
+        &["device.memory: found \"shared\"", "isolated", "pooled", "trust"],
+    );
     check("name = \"orion\"\n", "", "6:1", &["policy.name: found nothing"]);
     check("name = \"orion\"\n", "name = 3\n", "6:1", &["policy.name: found 3"]);
 }

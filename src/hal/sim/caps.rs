@@ -45,6 +45,7 @@ pub(super) fn caps(profile: &Profile, numerics: bool) -> DeviceCaps {
         subgroup: limits.subgroup,
         timestamps: true,
         f16: limits.f16,
+        cokernels: false,
         int64: limits.int64,
         power: profile.power.as_ref().map(|p| Power { idle_w: p.idle_w, max_w: p.busy_w }),
         limits: Limits {

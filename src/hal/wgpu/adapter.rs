@@ -124,6 +124,7 @@ pub(super) fn caps(found: &Found) -> DeviceCaps {
         timestamps: features(adapter).contains(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES),
         f16: adapter.features().contains(wgpu::Features::SHADER_F16),
         power: None,
+        cokernels: true,
         int64: features(adapter).contains(wgpu::Features::SHADER_INT64),
         limits: Limits {
             binding_bytes_max: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),

@@ -355,9 +355,10 @@ impl Device for WgpuFleet {
     fn counters(&self) -> Counters {
         let mut all = Counters { submissions: self.submissions, ..Counters::default() };
         for member in &self.members {
-            let Counters { buffers, pipelines, submissions: _ } = member.device().counters();
+            let Counters { buffers, pipelines, cokernels, submissions: _ } = member.device().counters();
             all.buffers += buffers;
             all.pipelines += pipelines;
+            all.cokernels += cokernels;
         }
         all
     }

@@ -39,8 +39,8 @@ use timestamps::Timestamps;
 
 use super::quota::Quotas;
 use super::{
-    BufferId, Clock, Compiler, Completion, Counters, Device, DeviceCaps, HalError, InstallProgress, LaneId, LaneSpec,
-    Recording, RecordingId, Region, SharedClock, Stage, Submission, SubmissionId, Unavailable, Wait, WallClock, plan,
+    BufferId, Clock, CoKernel, Compiler, Completion, Counters, Device, DeviceCaps, HalError, InstallProgress, LaneId, LaneSpec,
+    Recording, RecordingId, Region, SharedClock, Stage, Submission, SubmissionId, Together, Unavailable, Wait, WallClock, plan,
 };
 use crate::tensor::{Nanos, TenantId};
 
@@ -112,6 +112,23 @@ impl Front {
             Ok(_) | Err(wgpu::PollError::Timeout) => Ok(()),
             Err(e) => Err(HalError::DeviceLost(e.to_string())),
         }
+    }
+}
+
+/// Compiles for a device on any thread.
+struct WgpuCompiler {
+    pipelines: Arc<Pipelines>,
+    cokernels: Arc<Cokernels>,
+}
+
+impl Compiler for WgpuCompiler {
+    fn compile(&self, recording: &Recording, progress: InstallProgress) -> Result<(), HalError> {
+        self.pipelines.of(recording, progress).map(drop)
+    }
+
+    fn compile_together(&self, wanted: &CoKernel) -> Result<(), HalError> {
+        let uses: Vec<_> = wanted.kernels.iter().map(|(k, slot)| (self.cokernels.number(k), *slot)).collect();
+        self.cokernels.make(&uses, wanted.pooled).map(drop)
     }
 }
 
@@ -367,7 +384,7 @@ impl Device for WgpuDevice {
     }
 
     fn compiler(&self) -> Option<Arc<dyn Compiler>> {
-        Some(self.pipelines.clone())
+        Some(Arc::new(WgpuCompiler { pipelines: self.pipelines.clone(), cokernels: self.cokernels.clone() }))
     }
 
     fn install(&mut self, recording: Arc<Recording>, progress: InstallProgress) -> Result<RecordingId, HalError> {
@@ -409,6 +426,17 @@ impl Device for WgpuDevice {
             self.cokernels.make(&uses, pooled)?;
         }
         Ok(together)
+    }
+
+    fn together(&self, stage: &Stage) -> Together {
+        let Some(needs) = stage::needs(stage, &self.recordings) else { return Together::Apart };
+        if needs.find(&self.cokernels).is_some() {
+            return Together::Ready;
+        }
+        match self.cokernels.fits(&needs.uses, needs.pooled) {
+            Ok(()) => Together::Compile(self.cokernels.described(&needs.uses, needs.pooled)),
+            Err(_) => Together::Apart,
+        }
     }
 
     fn uninstall(&mut self, recording: RecordingId) {
@@ -496,6 +524,7 @@ impl Device for WgpuDevice {
     }
 
     fn counters(&self) -> Counters {
-        Counters { pipelines: self.pipelines.len() + self.cokernels.len(), ..self.counters }
+        let cokernels = self.cokernels.len();
+        Counters { pipelines: self.pipelines.len() + cokernels, cokernels, ..self.counters }
     }
 }

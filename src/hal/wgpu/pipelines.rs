@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::compose::{Job, compose};
 use super::disk_cache::DiskCache;
-use crate::hal::{Compiler, HalError, InstallProgress, KernelSpec, Recording};
+use crate::hal::{HalError, InstallProgress, KernelSpec, Recording};
 
 /// The cache and the one layout that all pipelines have.
 pub(super) struct Pipelines {
@@ -117,11 +117,5 @@ impl Pipelines {
             None => Ok(pipeline),
             Some(error) => Err(error.to_string()),
         }
-    }
-}
-
-impl Compiler for Pipelines {
-    fn compile(&self, recording: &Recording, progress: InstallProgress) -> Result<(), HalError> {
-        self.of(recording, progress).map(drop)
     }
 }

@@ -106,7 +106,7 @@ impl Needs {
         let layout = cokernels.layout(cokernel.slots(), cokernel.pairs);
         let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: self.table.buffer.as_entire_binding() }];
         for (slot, (weights, arena)) in (0..).zip(&self.slots) {
-            let resource = |at: u32| match (at % 2 == 0, self.pooled) {
+            let resource = |at: u32| match (at.is_multiple_of(2), self.pooled) {
                 (true, true) => weights.buffer.as_entire_binding(),
                 (true, false) => weights.binding(),
                 (false, true) => arena.buffer.as_entire_binding(),

@@ -22,7 +22,7 @@ pub(super) use program::{Entry, Programs};
 
 use super::compose::Job;
 use super::disk_cache::DiskCache;
-use crate::hal::{HalError, KernelSpec};
+use crate::hal::{CoKernel, HalError, KernelSpec};
 
 /// Kernels of one co-kernel at most. More are slow to compile, and each costs the others time on software devices.
 const KERNELS_MAX: usize = 48;
@@ -106,6 +106,13 @@ impl Cokernels {
             state.kernels.push(spec.clone());
             KernelNumber(state.kernels.len() as u32 - 1)
         })
+    }
+
+    /// The kernels of `uses` as others see them.
+    pub(super) fn described(&self, uses: &[Use], pooled: bool) -> CoKernel {
+        let state = self.lock();
+        let kernels = uses.iter().map(|(kernel, slot)| (state.kernels[kernel.0 as usize].clone(), *slot)).collect();
+        CoKernel { kernels, pooled }
     }
 
     /// A compiled co-kernel that runs all of `uses`: of several the smallest.

@@ -1,0 +1,141 @@
+//! Co-kernels for tenants that run already: asked for one at a time, so that a model that is loaded meanwhile waits for one of
+//! them at most, and compiled by the thread that compiles models. Nothing that runs waits for any of it.
+
+use std::collections::VecDeque;
+
+use super::Dispatcher;
+use super::combos::Key;
+use crate::engine::compiling::{Job, TogetherJob};
+use crate::engine::segment::{KERNELS_MAX, chain_slices};
+use crate::hal::{HalError, Stage, Together};
+use crate::tensor::{Nanos, TenantId};
+
+/// What a co-kernel is for.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) enum Ticket {
+    /// The segment of a tenant that begins at this operator.
+    Segment(TenantId, u32),
+    /// Segments of several tenants.
+    Combination(Key),
+}
+
+/// Co-kernels that are not compiled.
+#[derive(Debug, Default)]
+pub(super) struct Asking {
+    queue: VecDeque<Ticket>,
+    under_way: bool,
+}
+
+impl Dispatcher {
+    /// Co-kernels that are still to be compiled.
+    pub(in crate::engine) fn compiling(&self) -> usize {
+        self.asking.queue.len() + self.combos.wanted.len() + usize::from(self.asking.under_way)
+    }
+
+    /// Asks for the co-kernels of a tenant's segments.
+    pub(super) fn ask_for(&mut self, tenant: TenantId) {
+        if let Some(loaded) = self.board.get(tenant) {
+            self.asking.queue.extend(loaded.plan.segments.starts().map(|start| Ticket::Segment(tenant, start)));
+        }
+        self.ask();
+    }
+
+    /// Has the next co-kernel compiled, if none is.
+    pub(super) fn ask(&mut self) {
+        while !self.asking.under_way {
+            let next = self.asking.queue.pop_front();
+            let Some(ticket) = next.or_else(|| self.combos.wanted.pop_front().map(Ticket::Combination)) else { return };
+            let Some(stage) = self.stage_of(&ticket) else { continue };
+            match self.device.together(&stage) {
+                Together::Ready => self.answered_ask(ticket, true),
+                Together::Apart => self.answered_ask(ticket, false),
+                Together::Compile(wanted) if wanted.kernels.len() > KERNELS_MAX => self.answered_ask(ticket, false),
+                Together::Compile(wanted) => {
+                    let Some(compiler) = self.device.compiler().filter(|_| self.may_compile(&ticket)) else {
+                        self.give_up(ticket);
+                        continue;
+                    };
+                    let job = Job::Together(TogetherJob { ticket, wanted, compiler });
+                    match self.compiler.try_send(job) {
+                        Ok(()) => self.asking.under_way = true,
+                        // The thread is gone, or has all the models that it takes: without the co-kernel all goes on as it is.
+                        Err(_) => self.give_up(ticket),
+                    }
+                }
+            }
+        }
+    }
+
+    /// A co-kernel was compiled from `start` to `end`, or cannot be.
+    pub(in crate::engine) fn compiled_together(
+        &mut self,
+        ticket: Ticket,
+        kernels: usize,
+        result: &Result<(), HalError>,
+        (start, end): (Nanos, Nanos),
+    ) {
+        self.asking.under_way = false;
+        if let Err(error) = result {
+            tracing::debug!("{error}");
+        }
+        let tenant = match ticket {
+            Ticket::Segment(tenant, _) => Some(tenant),
+            Ticket::Combination(key) => key.segments().next().map(|(tenant, _)| tenant),
+        };
+        if let (Some(recorder), Some(tenant)) = (&mut self.recorder, tenant) {
+            recorder.compiled(tenant, &format!("co-kernel of {kernels}"), start, end);
+        }
+        self.answered_ask(ticket, result.is_ok());
+        self.ask();
+    }
+
+    /// The device runs it at once from now on, or never.
+    fn answered_ask(&mut self, ticket: Ticket, ready: bool) {
+        match ticket {
+            Ticket::Combination(key) => self.combos.asked(&key, ready),
+            Ticket::Segment(id, start) => {
+                let Some(tenant) = self.board.touch(id) else { return };
+                if ready {
+                    tenant.plan.segments.compiled(start);
+                } else {
+                    let parts = tenant.plan.segments.divide(start);
+                    self.asking.queue.extend(parts.into_iter().map(|start| Ticket::Segment(id, start)));
+                }
+            }
+        }
+    }
+
+    fn may_compile(&mut self, ticket: &Ticket) -> bool {
+        match ticket {
+            Ticket::Combination(_) => true,
+            Ticket::Segment(id, _) => self.board.touch(*id).is_some_and(|t| t.plan.segments.may_compile()),
+        }
+    }
+
+    fn give_up(&mut self, ticket: Ticket) {
+        match ticket {
+            Ticket::Combination(key) => self.combos.asked(&key, false),
+            Ticket::Segment(id, start) => {
+                if let Some(tenant) = self.board.touch(id) {
+                    tenant.plan.segments.give_up(start);
+                }
+            }
+        }
+    }
+
+    /// The stage that a co-kernel is for; `None` where a tenant of it has left.
+    fn stage_of(&self, ticket: &Ticket) -> Option<Stage> {
+        let mut stage = Stage::default();
+        let mut chain = |id: TenantId, start: u32| {
+            let tenant = self.board.get(id)?;
+            let operators = tenant.plan.segments.operators(start)?;
+            chain_slices(&tenant.shared.recording, tenant.recording, operators, &mut stage.slices);
+            Some(())
+        };
+        match ticket {
+            Ticket::Segment(id, start) => chain(*id, *start)?,
+            Ticket::Combination(key) => key.segments().try_for_each(|(id, start)| chain(id, start))?,
+        }
+        Some(stage)
+    }
+}
