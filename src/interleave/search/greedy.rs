@@ -3,15 +3,20 @@
 //! Stage by stage, the tenants with most work left are put side by side as far as all slots stay busy: where one chain would end
 //! much before the others all are cut there, and what is left is dealt out anew. A tenant with more work left than the others
 //! can fill the slots beside goes ahead alone where its launches are long enough to be worth the whole device. That is done in
-//! a few variants (tenants at once, parts of each, lanes), of which the cost model chooses, and the best ones are polished
-//! (`polish.rs`); so their number is all that the search evaluates.
+//! a few variants (tenants at once, parts of each, lanes), of which the cost model chooses; the best ones are polished
+//! (`polish.rs`), and of the best a bounded number of random changes is tried. That goes by the counted cost, so that the number of
+//! variants is all that the search asks its cost model.
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 
 use super::hunt::Hunt;
+use super::moves;
 use super::pack::{Cursor, Segment, side_by_side};
 use super::polish::Polish;
 use super::{Budget, Found, Search};
 use crate::interleave::baseline::stages_of;
-use crate::interleave::cost::{CostError, CostModel};
+use crate::interleave::cost::{CostError, CostModel, Estimated};
 use crate::interleave::{ChainForm, Problem, Schedule, Stage};
 
 /// A chain may end so many dispatches before another one ends, rather than that all are cut there.
@@ -20,7 +25,10 @@ const UNEVEN_DISPATCHES: f64 = 3.0;
 /// Variants that are polished: the best ones.
 const POLISHED: usize = 5;
 
-/// The greedy search. It has no randomness.
+/// Pieces that are looked at while the best schedule is refined: random changes times pieces of the schedule.
+const REFINE_PIECES: usize = 2_000_000;
+
+/// The greedy search. Its seed is always the same.
 #[derive(Clone, Debug, Default)]
 pub struct Greedy {}
 
@@ -43,7 +51,28 @@ impl Search for Greedy {
     }
 }
 
-/// Considers the schedules of all variants, and the best ones polished.
+/// A schedule after random changes of which those are kept that are better by the counted cost. As the work is bounded whatever the
+/// size, it is small mixes that gain: there a piece in the wrong place is a larger part.
+fn refined(problem: &Problem, mut schedule: Schedule) -> Schedule {
+    let mut rng = StdRng::seed_from_u64(0);
+    let mut counted = Estimated::new();
+    // Of equal ones the one of fewer stages.
+    let mut cost = |schedule: &Schedule| {
+        (counted.schedule(problem, schedule).map_or(f64::INFINITY, |e| e.ns), schedule.n_stages())
+    };
+    let mut least = cost(&schedule);
+    for _ in 0..REFINE_PIECES / schedule.pieces().count().max(100) {
+        if let Some(changed) = moves::random(problem, &schedule, &mut rng) {
+            let changed_cost = cost(&changed);
+            if changed_cost <= least {
+                (schedule, least) = (changed, changed_cost);
+            }
+        }
+    }
+    schedule
+}
+
+/// Considers the schedules of all variants, the best ones polished, and the best refined.
 pub(super) fn consider_all(hunt: &mut Hunt) -> Result<(), CostError> {
     let problem = hunt.problem;
     let mut best: Vec<(f64, Schedule)> = Vec::with_capacity(POLISHED + 1);
@@ -64,6 +93,9 @@ pub(super) fn consider_all(hunt: &mut Hunt) -> Result<(), CostError> {
         }
         let stages = schedule.lanes.into_iter().map(|lane| polish.lane(problem, lane));
         hunt.consider(Schedule { lanes: stages.collect() })?;
+    }
+    if hunt.goes_on() {
+        hunt.consider(refined(problem, hunt.best().0.clone()))?;
     }
     Ok(())
 }
@@ -273,7 +305,6 @@ mod tests {
 
     use super::super::tests::never_worse_than_the_baselines;
     use super::*;
-    use crate::interleave::cost::Estimated;
     use crate::interleave::synthetic;
 
     fn greedy_ns(problem: &Problem) -> f64 {
