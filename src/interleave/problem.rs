@@ -8,6 +8,10 @@ use crate::tensor::Share;
 
 use super::Machine;
 
+/// Loop iterations of a piece beside its tiles': before it a worker may pass over all bodies of its stage, and a driver that
+/// runs loops under masks counts every one of theirs once.
+const PIECE_ITERATIONS: u64 = 64;
+
 /// Invocations of the smallest workgroups of our kernels on devices that stop loops.
 const LANES_MIN: u32 = 8;
 
@@ -41,9 +45,9 @@ pub struct LaunchInfo {
 }
 
 impl LaunchInfo {
-    /// Loop iterations of one worker for so many tiles, the walk over tiles included.
+    /// Loop iterations of one worker for so many tiles, the walk over tiles and a pass over idle bodies included.
     pub fn iterations(&self, tiles: u32) -> u64 {
-        u64::from(tiles) * (u64::from(self.tile_iterations) + 1)
+        PIECE_ITERATIONS + u64::from(tiles) * (u64::from(self.tile_iterations) + 1)
     }
 
     /// Time in ns of a part of its tiles by one worker.

@@ -8,6 +8,7 @@ mod common;
 mod conformance;
 mod damaged_files;
 mod given;
+mod interleave;
 #[path = "../common/net.rs"]
 mod net;
 mod repro;
