@@ -183,7 +183,7 @@ fn an_urgent_lane_goes_first() {
         let (recording, id) = load(&mut device, "matmul_4096", 1);
         let lanes: Vec<_> = [0, 0, urgent]
             .iter()
-            .map(|&priority| device.lane(&LaneSpec { priority, partition: None }).unwrap())
+            .map(|&priority| device.lane(&LaneSpec { priority, partition: None, tenant: None }).unwrap())
             .collect();
         let ids: Vec<_> = lanes
             .iter()
@@ -210,7 +210,7 @@ fn partitions_take_time_end_lanes_and_bound_what_runs() {
         device.submit(old, Submission::default()),
         Err(HalError::NoLane(lane)) if lane == old
     ));
-    let lane = device.lane(&LaneSpec { priority: 0, partition: Some(parts[1]) }).unwrap();
+    let lane = device.lane(&LaneSpec { priority: 0, partition: Some(parts[1]), tenant: None }).unwrap();
     let done = run(&mut device, lane, whole(&recording, id, 1, 65_535, &input(&recording)));
     assert!(done.finished.since(before) > Nanos(500_000_000), "MIG instances take half a second to make");
     let ratio = length(done) / full;
@@ -223,7 +223,7 @@ fn partitions_take_time_end_lanes_and_bound_what_runs() {
     assert!(device.partition(&[]).unwrap_err().to_string().contains("idle"));
     wait(&mut device);
     let halves = device.partition(&[PartitionSpec::of(Units::Percent(50.0)), PartitionSpec::of(Units::All)]).unwrap();
-    let lane = device.lane(&LaneSpec { priority: 0, partition: Some(halves[0]) }).unwrap();
+    let lane = device.lane(&LaneSpec { priority: 0, partition: Some(halves[0]), tenant: None }).unwrap();
     let ratio = length(run(&mut device, lane, whole(&recording, id, 1, 65_535, &input(&recording)))) / full;
     assert!(ratio > 1.7 && ratio < 2.3, "half of the SMs: {ratio}");
     device.reshape(halves[0], Units::Percent(100.0)).unwrap();

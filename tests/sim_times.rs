@@ -44,7 +44,7 @@ fn stages(slices: Vec<Slice>) -> Submission {
 }
 
 fn lane(device: &mut SimDevice, priority: i32) -> LaneId {
-    device.lane(&LaneSpec { priority, partition: None }).unwrap()
+    device.lane(&LaneSpec { priority, partition: None, tenant: None }).unwrap()
 }
 
 /// Waits for everything; completions in order of their submissions.
@@ -132,7 +132,8 @@ fn partitions_take_turns_without_mps() {
     let turn = |us: u64| PartitionSpec { turn: Some(Nanos(us * 1_000)), ..PartitionSpec::of(Units::All) };
     let parts = device.partition(&[turn(10), turn(5)]).unwrap();
     let (a, b) = (kernel(&mut device, 25.0, SMS), kernel(&mut device, 12.0, SMS));
-    let lanes = [0, 1].map(|at| device.lane(&LaneSpec { priority: 0, partition: Some(parts[at]) }).unwrap());
+    let lanes =
+        [0, 1].map(|at| device.lane(&LaneSpec { priority: 0, partition: Some(parts[at]), tenant: None }).unwrap());
     let ids = [a, b].into_iter().zip(lanes).map(|(k, l)| device.submit(l, stages(vec![slice(k, SMS)])).unwrap());
     let ids: Vec<_> = ids.collect();
     // The first: 0 to 10, 17 to 27, 34 to 39. The second: 11 to 16, 28 to 33, 40 to 42; a microsecond for every change.
@@ -150,14 +151,15 @@ fn a_percentage_and_certain_sms_bound_what_runs_at_the_same_time() {
     let mut device = open(|p| p.sharing.green_change_ms = 0.02);
     let only = |from, to| PartitionSpec::of(Units::Only(from..to));
     let parts = device.partition(&[only(0, 1), only(1, 4)]).unwrap();
-    let lanes = [0, 1].map(|at| device.lane(&LaneSpec { priority: 0, partition: Some(parts[at]) }).unwrap());
+    let lanes =
+        [0, 1].map(|at| device.lane(&LaneSpec { priority: 0, partition: Some(parts[at]), tenant: None }).unwrap());
     let tiles = 6;
     let wave = kernel(&mut device, 20.0, tiles);
     // Six tiles on four SMs are two waves of 10 µs each: six waves on one SM, two on three, after 20 µs to make them.
     let ids: Vec<_> = lanes.iter().map(|&l| device.submit(l, stages(vec![slice(wave, tiles)])).unwrap()).collect();
     check(&times(&finish(&mut device, &ids), Nanos(0)), &[(20.0, 80.0), (20.0, 40.0)]);
     let half = device.partition(&[PartitionSpec::of(Units::Percent(50.0))]).unwrap();
-    let lane = device.lane(&LaneSpec { priority: 0, partition: Some(half[0]) }).unwrap();
+    let lane = device.lane(&LaneSpec { priority: 0, partition: Some(half[0]), tenant: None }).unwrap();
     let id = device.submit(lane, stages(vec![slice(wave, tiles)])).unwrap();
     check(&times(&finish(&mut device, &[id]), Nanos(80_000)), &[(0.0, 30.0)]);
 }
@@ -166,7 +168,7 @@ fn a_percentage_and_certain_sms_bound_what_runs_at_the_same_time() {
 fn a_new_percentage_waits_for_its_client_to_start_anew() {
     let mut device = open(|p| p.sharing.mps_change_ms = 0.1);
     let parts = device.partition(&[PartitionSpec::of(Units::Percent(100.0))]).unwrap();
-    let lane = device.lane(&LaneSpec { priority: 0, partition: Some(parts[0]) }).unwrap();
+    let lane = device.lane(&LaneSpec { priority: 0, partition: Some(parts[0]), tenant: None }).unwrap();
     let wave = kernel(&mut device, 10.0, SMS);
     let before = device.submit(lane, stages(vec![slice(wave, SMS)])).unwrap();
     device.reshape(parts[0], Units::Percent(25.0)).unwrap();
@@ -189,7 +191,7 @@ fn instances_come_after_their_delay_and_have_their_own_sms() {
     let wave = kernel(&mut device, 10.0, 84);
     assert!(sms > 84);
     let submit = |device: &mut SimDevice, at: usize| {
-        let lane = device.lane(&LaneSpec { priority: 0, partition: Some(parts[at]) }).unwrap();
+        let lane = device.lane(&LaneSpec { priority: 0, partition: Some(parts[at]), tenant: None }).unwrap();
         device.submit(lane, stages(vec![slice(wave, 84)])).unwrap()
     };
     let ids = [submit(&mut device, 0), submit(&mut device, 1)];

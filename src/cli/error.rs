@@ -144,9 +144,7 @@ impl From<InterleaveError> for CliError {
             InterleaveError::Input { .. }
             | InterleaveError::Problem(_)
             | InterleaveError::Search(_)
-            | InterleaveError::Stored(_) => {
-                CliError::Input(e.to_string())
-            }
+            | InterleaveError::Stored(_) => CliError::Input(e.to_string()),
             _ => CliError::Failed(e.to_string()),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::TenantSpec;
 use super::command::{Command, LoadReply};
-use super::dispatcher::Ticket;
+use super::dispatcher::{Lane, Ticket};
 use crate::graph::Compiled;
 use crate::hal::{Clock, CoKernel, Compiler, HalError, caught};
 use crate::tensor::{HostTensor, Nanos, TenantId};
@@ -15,6 +15,7 @@ use crate::tensor::{HostTensor, Nanos, TenantId};
 pub(super) struct Loading {
     pub(super) id: TenantId,
     pub(super) spec: TenantSpec,
+    pub(super) lane: Lane,
     pub(super) compiled: Compiled,
     pub(super) fixed: Vec<(usize, String, Arc<HostTensor>)>,
     pub(super) reply: SyncSender<LoadReply>,

@@ -3,7 +3,7 @@
 use crate::hal::null::NullDevice;
 use crate::hal::reference::ReferenceDevice;
 use crate::hal::sim::{Profile, ProfileError, SimDevice, SimOptions, VirtualClock};
-use crate::hal::wgpu::{self, WgpuDevice};
+use crate::hal::wgpu::{self, Found, WgpuDevice, WgpuFleet};
 use crate::hal::{Device, Unavailable, WallClock};
 
 /// What a device name may be, for help and errors.
@@ -26,6 +26,24 @@ pub enum OpenError {
     },
 }
 
+/// How a device is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenOptions {
+    /// How a simulated device simulates.
+    pub sim: SimOptions,
+    /// Logical devices of a wgpu adapter at most, one at least. Tenants that have lanes of their own are spread over them, so
+    /// that their work overlaps where one queue does not. Each takes memory and compiles its own kernels; they are opened
+    /// when they are needed.
+    pub logical_devices: usize,
+}
+
+impl Default for OpenOptions {
+    /// One logical device; simulated devices compute results.
+    fn default() -> OpenOptions {
+        OpenOptions { sim: SimOptions { numerics: true }, logical_devices: 1 }
+    }
+}
+
 /// Opens the device called `spec`, dating its completions on `clock` unless it is simulated and has its own. Simulated
 /// devices compute results as all others do.
 ///
@@ -34,25 +52,25 @@ pub enum OpenError {
 /// # Errors
 /// [`OpenError`].
 pub fn open(spec: &str, clock: WallClock) -> Result<Box<dyn Device>, OpenError> {
-    open_as(spec, clock, SimOptions { numerics: true })
+    open_as(spec, clock, OpenOptions::default())
 }
 
-/// Opens a device as [`open`] does, a simulated one with `options`.
+/// Opens a device as [`open`] does, with `options`.
 ///
 /// # Errors
 /// [`OpenError`].
-pub fn open_as(spec: &str, clock: WallClock, options: SimOptions) -> Result<Box<dyn Device>, OpenError> {
+pub fn open_as(spec: &str, clock: WallClock, options: OpenOptions) -> Result<Box<dyn Device>, OpenError> {
     let (kind, rest) = match spec.split_once(':') {
         Some((kind, rest)) => (kind, Some(rest)),
         None => (spec, None),
     };
     match (kind, rest) {
         ("auto", None) => Ok(best(clock, options)?),
-        ("wgpu", wanted) => Ok(Box::new(WgpuDevice::open(&wgpu::choose(wanted.unwrap_or(""))?, clock)?)),
+        ("wgpu", wanted) => Ok(open_found(&wgpu::choose(wanted.unwrap_or(""))?, clock, options)?),
         ("reference", None) => Ok(Box::new(ReferenceDevice::open(clock))),
         ("null", None) => Ok(Box::new(NullDevice::open(clock))),
         ("cuda", _) => Err(not_built(spec, "this build has no CUDA backend", "choose --device wgpu for the same GPU")),
-        ("sim", Some(profile)) => Ok(Box::new(simulated(profile, options)?)),
+        ("sim", Some(profile)) => Ok(Box::new(simulated(profile, options.sim)?)),
         _ => Err(OpenError::Spec { found: spec.into() }),
     }
 }
@@ -61,14 +79,8 @@ pub fn open_as(spec: &str, clock: WallClock, options: SimOptions) -> Result<Box<
 ///
 /// # Errors
 /// [`OpenError`].
-pub fn open_lanes(
-    spec: &str,
-    clock: WallClock,
-    options: SimOptions,
-    lanes: usize,
-) -> Result<Box<dyn Device>, OpenError> {
-    let _ = lanes;
-    open_as(spec, clock, options)
+pub fn open_lanes(spec: &str, clock: WallClock, sim: SimOptions, lanes: usize) -> Result<Box<dyn Device>, OpenError> {
+    open_as(spec, clock, OpenOptions { sim, logical_devices: lanes })
 }
 
 /// Opens the simulated device with the profile called `profile`, or with that in the file `profile`. Its clock is virtual and
@@ -108,18 +120,25 @@ pub fn open_all(clock: WallClock) -> Vec<Result<Box<dyn Device>, OpenError>> {
 /// The profile that `auto` takes where there is no GPU.
 const AUTO_PROFILE: &str = "a100-80gb";
 
-fn best(clock: WallClock, options: SimOptions) -> Result<Box<dyn Device>, OpenError> {
+fn open_found(found: &Found, clock: WallClock, options: OpenOptions) -> Result<Box<dyn Device>, Unavailable> {
+    match options.logical_devices {
+        0 | 1 => Ok(Box::new(WgpuDevice::open(found, clock)?)),
+        members => Ok(Box::new(WgpuFleet::open(found, members, clock)?)),
+    }
+}
+
+fn best(clock: WallClock, options: OpenOptions) -> Result<Box<dyn Device>, OpenError> {
     let mut adapters = wgpu::find();
     // Of the software adapters, lavapipe computes two to three times as fast as SwiftShader.
     adapters.sort_by_key(|f| f.is_software() && !f.answers_to("lavapipe"));
     for found in adapters {
-        match WgpuDevice::open(&found, clock) {
-            Ok(device) => return Ok(Box::new(device)),
+        match open_found(&found, clock, options) {
+            Ok(device) => return Ok(device),
             Err(error) => tracing::warn!("{error}"),
         }
     }
     tracing::warn!("no GPU was found, not even a software one: a simulated one is used, sim:{AUTO_PROFILE}");
-    Ok(Box::new(simulated(AUTO_PROFILE, options)?))
+    Ok(Box::new(simulated(AUTO_PROFILE, options.sim)?))
 }
 
 fn not_built(spec: &str, reason: &str, remedy: &str) -> OpenError {

@@ -84,7 +84,7 @@ pub(super) struct Dispatcher {
 }
 
 /// A lane of the device and what is in it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Lane {
     pub(super) id: LaneId,
     pub(super) priority: i32,

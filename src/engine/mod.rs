@@ -26,9 +26,9 @@ pub mod interleaving;
 mod loaded;
 mod pending;
 mod request;
-mod segment;
 pub mod run;
 pub mod scenario;
+mod segment;
 mod tenant;
 mod thread;
 mod trace;
@@ -44,6 +44,7 @@ use std::time::Duration;
 use crate::graph::{self, Graph};
 use crate::hal::sim::SimOptions;
 use crate::hal::{Clock, CostSource, Counters, Device, DeviceCaps, DeviceKind, Region, TensorRef, WallClock, eval};
+use crate::service::Lanes;
 use crate::service::policy::{self, Policy};
 use crate::tensor::{Nanos, TenantId};
 use crate::timeline::{ClockKind, DeviceInfo, RunInfo, Timeline};
@@ -95,6 +96,7 @@ pub struct Builder {
     submission_target: Option<Duration>,
     cpu_threads: usize,
     numerics: bool,
+    logical_devices: usize,
     memory: Memory,
 }
 
@@ -108,6 +110,9 @@ pub enum Memory {
     /// the kernels' own arithmetic keeps each in its tenant's range. For tenants that trust each other.
     Pooled,
 }
+
+/// Logical devices of a wgpu adapter, where tenants have lanes of their own: each costs memory.
+const LOGICAL_DEVICES: usize = 8;
 
 /// Intended length of a submission where kernels take microseconds.
 const SUBMISSION_HARDWARE: Duration = Duration::from_micros(500);
@@ -241,25 +246,45 @@ impl Builder {
         self
     }
 
+    /// Logical devices of a wgpu adapter at most, for policies that give each tenant a lane of its own; eight unless said. They
+    /// are opened as tenants come. With one, all lanes share a queue, on which tenants' work may not overlap.
+    pub fn logical_devices(mut self, n: usize) -> Builder {
+        self.logical_devices = n.max(1);
+        self
+    }
+
     /// Opens the device and starts the engine.
     ///
     /// # Errors
     /// [`StartError`] when the device or the policy cannot be had.
-    pub fn start(self) -> Result<Engine, StartError> {
-        let options = SimOptions { numerics: self.numerics };
+    pub fn start(mut self) -> Result<Engine, StartError> {
+        let policy = self.take_policy()?;
+        let logical_devices = match policy.lanes() {
+            Lanes::One => 1,
+            Lanes::PerTenant { .. } => self.logical_devices,
+        };
+        let options = device::OpenOptions { sim: SimOptions { numerics: self.numerics }, logical_devices };
         let device = device::open_as(&self.device, WallClock::start(), options)?;
-        self.start_on(device)
+        self.start_with(policy, device)
     }
 
     /// Starts the engine on a device; its clock is the engine's.
     ///
     /// # Errors
     /// [`StartError`] when the policy cannot be made or the device gives no lane.
-    pub fn start_on(self, device: Box<dyn Device>) -> Result<Engine, StartError> {
-        let policy = match self.own_policy {
-            Some(policy) => policy,
-            None => policy::open(&self.policy, &self.policy_options)?,
-        };
+    pub fn start_on(mut self, device: Box<dyn Device>) -> Result<Engine, StartError> {
+        let policy = self.take_policy()?;
+        self.start_with(policy, device)
+    }
+
+    fn take_policy(&mut self) -> Result<Box<dyn Policy>, StartError> {
+        match self.own_policy.take() {
+            Some(policy) => Ok(policy),
+            None => Ok(policy::open(&self.policy, &self.policy_options)?),
+        }
+    }
+
+    fn start_with(self, policy: Box<dyn Policy>, device: Box<dyn Device>) -> Result<Engine, StartError> {
         let caps = device.caps().clone();
         let clock = device.clock();
         let is_virtual = clock.kind() == ClockKind::Virtual;
@@ -326,6 +351,7 @@ impl Engine {
             cpu_threads: cpu_pool::threads(),
             numerics: true,
             memory: Memory::default(),
+            logical_devices: LOGICAL_DEVICES,
         }
     }
 

@@ -6,8 +6,8 @@
 //! chains, and the faster form stays ([`Segments::learn_chain`]). Until then, and where the device cannot compile a chain's kernels
 //! together, launches run apart. A segment that cannot be compiled is divided in two, which may be.
 //!
-//! Deliberately not here: a new trial when the device's other load changes; both forms are timed by the device's own clock, one
-//! dispatch at a time, so other tenants change neither much.
+//! Deliberately not here: a new trial when the device's other load changes. Both forms are timed by the device's own clock, and
+//! of several timings the least counts, so other tenants change neither much.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -8,8 +8,9 @@
 //! - The stages of a submission run in order; chains of slices of one stage may run at the same time. Submissions to one lane run
 //!   in order, those to several lanes in any. Uploads happen before the first stage, in their order; reads after the last.
 //! - Validation of plans is the caller's: slices name existing launches and tiles in range, a stage's slices do not
-//!   conflict, an operation's dependencies are complete before it begins, and no recording is submitted whose buffers
-//!   were freed. Below, a broken promise is an `assert!` where it can be seen, before anything is submitted.
+//!   conflict, an operation's dependencies are complete before it begins, no recording is submitted whose buffers
+//!   were freed, and a submission's tenants were all placed at its lane or, where that was made for nobody, none was
+//!   placed anywhere ([`Device::place`]). Below, a broken promise is an `assert!` where it can be seen, before anything is submitted.
 //! - A failure names the tenant or its recording and ends that work only, but for [`HalError::DeviceLost`].
 //! - Identifiers are not given again: what was freed or uninstalled is an error for ever, not another tenant's.
 
@@ -69,6 +70,9 @@ pub struct LaneSpec {
     pub priority: i32,
     /// Where its work runs; `None` is the whole device, or its first partition where it is partitioned.
     pub partition: Option<PartitionId>,
+    /// Whose work it is for. A tenant that holds no memory yet is placed at it ([`Device::place`]); one that does gets a lane
+    /// that can use that memory. `None` is for tenants that were never placed.
+    pub tenant: Option<TenantId>,
 }
 
 /// Bytes of a buffer.
@@ -283,17 +287,17 @@ pub trait Device: Send {
         Err(HalError::Partition { reason: format!("partitions of {} cannot change", self.caps().name) })
     }
 
-    /// Has what is allocated for `tenant` from now on lie where work in `lane` can use it. Needed only where lanes do not
-    /// share memory; a tenant that was placed nowhere is in some lane's memory.
-    fn place(&mut self, tenant: TenantId, lane: LaneId) {
-        let _ = (tenant, lane);
-    }
-
     /// A new lane, of any number: beyond [`DeviceCaps::lanes_max`] lanes share, and may be the same.
     ///
     /// # Errors
     /// [`HalError::OutOfMemory`] where the device has no more, [`HalError::Partition`] for a partition that does not exist.
     fn lane(&mut self, spec: &LaneSpec) -> Result<LaneId, HalError>;
+
+    /// Puts what is allocated for `tenant` from now on where `lane`, made for a tenant, can use it. A tenant does not move while
+    /// it holds memory: placing it elsewhere then is a broken promise. Nothing happens where all lanes can use all memory.
+    fn place(&mut self, tenant: TenantId, lane: LaneId) {
+        let _ = (tenant, lane);
+    }
 
     /// Gives work to a lane and returns without waiting for it. Dropping the device gives up what is under way.
     ///

@@ -342,7 +342,7 @@ mod tests {
             let mut problem = synthetic::mixed(tenants, launches, seed);
             problem.machine = synthetic::streams();
             let mut schedule =
-                if seed % 2 == 0 { Schedule::side_by_side(&problem) } else { Schedule::breadth_first(&problem) };
+                if seed.is_multiple_of(2) { Schedule::side_by_side(&problem) } else { Schedule::breadth_first(&problem) };
             // Pieces change places, now and then one is lost.
             for (a, b) in shuffle {
                 let n = schedule.pieces().count();

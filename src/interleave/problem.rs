@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::hal::{Cut, DeviceCaps, GivenCost, HalError, KernelSpec, Operation, Recording, cut};
+use crate::hal::{Cut, DeviceCaps, GivenCost, HalError, KernelSpec, Launch, Operation, Recording, cut};
 use crate::tensor::Share;
 
 use super::Machine;
+
+/// Invocations of the smallest workgroups of our kernels on devices that stop loops.
+const LANES_MIN: u32 = 8;
 
 /// A launch of a model, as schedules see it.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +22,8 @@ pub struct LaunchInfo {
     pub tiles: u32,
     /// Its kernel: equal numbers of a problem are equal kernels ([`Problem::kernels`]).
     pub kernel: u32,
-    /// Loop iterations of one tile at most.
+    /// Loop iterations of one tile at most. In a co-kernel, whose workgroups are as small as those of the smallest kernel, an
+    /// invocation computes the parts of several of a larger one, one after another.
     pub tile_iterations: u32,
     /// Launches of the same model that must be complete before, all earlier ones: the last ones of the operations that its
     /// operation needs, or the one before it in its operation.
@@ -127,11 +131,10 @@ impl Problem {
         machine: Machine,
         known: KnownCosts,
     ) -> Result<Problem, ProblemError> {
-        let mut kernels = Kernels::default();
+        let mut kernels = KernelNumbers::default();
         let mut models = Vec::with_capacity(recordings.len());
         for (tenant, recording) in recordings.iter().enumerate() {
-            let of_launch = |operation, launch| known(tenant, operation, launch);
-            models.push(flatten(tenant, recording, caps, &machine, &of_launch, &mut kernels)?);
+            models.push(Model::new(tenant, recording, caps, &machine, known, &mut kernels)?);
         }
         Ok(Problem { models, machine, kernels: kernels.labels })
     }
@@ -162,14 +165,14 @@ impl Problem {
     }
 }
 
-/// Numbers for equal kernels.
-#[derive(Default)]
-struct Kernels {
+/// Numbers of kernels, the same for equal ones, as long as it lives.
+#[derive(Clone, Debug, Default)]
+pub struct KernelNumbers {
     numbers: HashMap<Arc<KernelSpec>, u32>,
     labels: Vec<String>,
 }
 
-impl Kernels {
+impl KernelNumbers {
     fn number(&mut self, kernel: &Arc<KernelSpec>) -> u32 {
         let labels = &mut self.labels;
         *self.numbers.entry(kernel.clone()).or_insert_with(|| {
@@ -179,62 +182,80 @@ impl Kernels {
     }
 }
 
-fn flatten(
-    tenant: usize,
-    recording: &Recording,
-    caps: &DeviceCaps,
-    machine: &Machine,
-    known: &dyn Fn(u32, u32) -> Option<LaunchCost>,
-    kernels: &mut Kernels,
-) -> Result<Model, ProblemError> {
-    let mut launches: Vec<LaunchInfo> = Vec::with_capacity(recording.launches());
-    let mut last_of: Vec<u32> = Vec::with_capacity(recording.operations.len());
-    for (number, operation) in (0..).zip(&recording.operations) {
-        if operation.on_cpu() {
-            return Err(ProblemError::CpuNode {
-                tenant,
-                model: recording.name.clone(),
-                operator: operation.name.clone(),
-                reason: operation.reason.clone().unwrap_or_else(|| "it has no kernel".into()),
-            });
+impl Model {
+    /// The model of one recording, number `tenant` of those that `known` knows. Models whose kernels were numbered by the same
+    /// `kernels` can be in one problem.
+    ///
+    /// # Errors
+    /// [`ProblemError`] for operators without a kernel and launches that the device cannot run.
+    pub fn new(
+        tenant: usize,
+        recording: &Recording,
+        caps: &DeviceCaps,
+        machine: &Machine,
+        known: KnownCosts,
+        kernels: &mut KernelNumbers,
+    ) -> Result<Model, ProblemError> {
+        let mut launches: Vec<LaunchInfo> = Vec::with_capacity(recording.launches());
+        let mut last_of: Vec<u32> = Vec::with_capacity(recording.operations.len());
+        for (number, operation) in (0..).zip(&recording.operations) {
+            if operation.on_cpu() {
+                return Err(ProblemError::CpuNode {
+                    tenant,
+                    model: recording.name.clone(),
+                    operator: operation.name.clone(),
+                    reason: operation.reason.clone().unwrap_or_else(|| "it has no kernel".into()),
+                });
+            }
+            for (at, launch) in (0..).zip(&operation.launches) {
+                let cuts = cut(launch, caps, Share::FULL).map_err(|source| ProblemError::Launch {
+                    tenant,
+                    model: recording.name.clone(),
+                    operator: operation.name.clone(),
+                    source,
+                })?;
+                let deps = match at {
+                    0 => operation.deps.iter().map(|&dep| last_of[dep as usize]).collect(),
+                    _ => vec![launches.len() as u32 - 1],
+                };
+                let part = part_of(operation, at as usize);
+                let mut info = LaunchInfo {
+                    operation: number,
+                    launch: at,
+                    tiles: launch.tiles,
+                    kernel: kernels.number(&launch.kernel),
+                    tile_iterations: iterations(launch, machine),
+                    deps,
+                    cuts,
+                    flops: operation.flops as f64 * part,
+                    bytes: operation.bytes as f64 * part,
+                    alone_ns: 0.0,
+                    worker_ns: 0.0,
+                };
+                let cost = known(tenant, number, at).unwrap_or_else(|| estimate(&info, operation.given, machine));
+                (info.alone_ns, info.worker_ns) = (cost.alone_ns, cost.worker_ns);
+                launches.push(info);
+            }
+            last_of.push(launches.len() as u32 - 1);
         }
-        for (at, launch) in (0..).zip(&operation.launches) {
-            let cuts = cut(launch, caps, Share::FULL).map_err(|source| ProblemError::Launch {
-                tenant,
-                model: recording.name.clone(),
-                operator: operation.name.clone(),
-                source,
-            })?;
-            let deps = match at {
-                0 => operation.deps.iter().map(|&dep| last_of[dep as usize]).collect(),
-                _ => vec![launches.len() as u32 - 1],
-            };
-            let part = part_of(operation, at as usize);
-            let mut info = LaunchInfo {
-                operation: number,
-                launch: at,
-                tiles: launch.tiles,
-                kernel: kernels.number(&launch.kernel),
-                tile_iterations: launch.tile_iterations,
-                deps,
-                cuts,
-                flops: operation.flops as f64 * part,
-                bytes: operation.bytes as f64 * part,
-                alone_ns: 0.0,
-                worker_ns: 0.0,
-            };
-            let cost = known(number, at).unwrap_or_else(|| estimate(&info, operation.given, machine));
-            (info.alone_ns, info.worker_ns) = (cost.alone_ns, cost.worker_ns);
-            launches.push(info);
-        }
-        last_of.push(launches.len() as u32 - 1);
+        Ok(Model { name: recording.name.clone(), launches })
     }
-    Ok(Model { name: recording.name.clone(), launches })
+}
+
+/// Loop iterations of an invocation for one tile: all of them, where a co-kernel's workgroup has fewer invocations than the
+/// kernel's own and computes their parts one after another.
+fn iterations(launch: &Launch, machine: &Machine) -> u32 {
+    match launch.kernel.lanes.div_ceil(LANES_MIN) {
+        parts if parts > 1 && machine.single_workers() => {
+            launch.tile_iterations.saturating_add(1).saturating_mul(parts)
+        }
+        _ => launch.tile_iterations,
+    }
 }
 
 /// The part of an operation that one of its launches does: they differ in length as their tiles' loops do.
 fn part_of(operation: &Operation, at: usize) -> f64 {
-    let weight = |l: &crate::hal::Launch| f64::from(l.tiles) * (f64::from(l.tile_iterations) + 1.0);
+    let weight = |l: &Launch| f64::from(l.tiles) * (f64::from(l.tile_iterations) + 1.0);
     let all: f64 = operation.launches.iter().map(weight).sum();
     if all > 0.0 { weight(&operation.launches[at]) / all } else { 0.0 }
 }

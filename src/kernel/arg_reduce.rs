@@ -74,7 +74,7 @@ impl Operator for ArgReduce {
         if rows.len() == 0 {
             return Err(NoKernel("there is no extremum of nothing".into()));
         }
-        let lanes = rows.lanes(caps, 1, 1)?;
+        let lanes = rows.lanes(caps, 1, 1, 1)?;
         let op = ArgReduceOp {
             rows: rows.count() as u32,
             n: rows.len() as u32,

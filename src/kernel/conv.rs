@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::params::{KernelFile, params};
+use super::stack::{Joint, Stacked};
 use super::tiling::{Loads, TILE_ITERATIONS_MAX, Tiled, is_even_along, lanes, loads_pairs, panel_tiles};
 use super::{
     CutAxis, Division, ELEMENTWISE_SCALARS_MAX, EPILOGUE_OPERANDS_MAX, Epilogue, Io, KernelLaunch, NoKernel, Operator,
@@ -220,6 +221,17 @@ impl Operator for Conv {
                 part: Box::new(|units| Box::new(Conv { groups: units.len(), ..self.clone() })),
             },
         }]
+    }
+
+    fn stacked(&self, n: usize, _shared: &[bool]) -> Option<Stacked> {
+        let operator = Conv { batch: n * self.batch, ..self.clone() };
+        let x = vec![self.batch, self.groups * self.ic, self.input[0], self.input[1]];
+        let further = std::iter::repeat_n(Joint::First(self.output_shape()), self.epilogue.n_operands);
+        Some(Stacked {
+            operator: Arc::new(operator),
+            inputs: [Joint::First(x), Joint::Shared].into_iter().chain(further).collect(),
+            outputs: vec![Joint::First(self.output_shape())],
+        })
     }
 
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::params::{KernelFile, params};
+use super::stack::Stacked;
 use super::walk::{LaneShape, Walk, over_leading_axes};
 use super::{Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, merge_axes, tiles_of};
 use crate::hal::{DeviceCaps, KernelSpec};
@@ -63,6 +64,11 @@ impl Operator for Copy {
             .broadcast_to(&output.view.shape)
             .ok_or_else(|| NoKernel(format!("{:?} does not broadcast to {:?}", input.view.shape, output.view.shape)))?;
         copy_launches(caps, input.space, &x, &output.view)
+    }
+
+    fn stacked(&self, n: usize, _shared: &[bool]) -> Option<Stacked> {
+        let operator = Copy { shape: [&[n], self.shape.as_slice()].concat() };
+        Some(Stacked::leading(operator, [self.shape.clone()], [self.shape.clone()]))
     }
 
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::params::{KernelFile, params};
 use super::rows::{Rows, dense_rows};
+use super::stack::{Stacked, with_instances};
 use super::{
     Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, fragments, stride_word, stride_words, tiles_of,
 };
@@ -111,6 +112,12 @@ impl Operator for CumulativeSum {
             tiles: tiles_of(rows.count(), lanes)?,
             tile_iterations: n as u32 + 1,
         }])
+    }
+
+    fn stacked(&self, n: usize, _shared: &[bool]) -> Option<Stacked> {
+        let shape = with_instances(n, &self.shape, RANK_MAX)?;
+        let operator = CumulativeSum { shape, axis: self.axis + 1, ..self.clone() };
+        Some(Stacked::leading(operator, [self.shape.clone()], [self.shape.clone()]))
     }
 
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::fragments::{Function, function};
 use super::params::{KernelFile, params};
+use super::stack::{Stacked, with_instances};
 use super::{
     CutAxis, Division, Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, merge_axes, stride_words,
     tiles_of,
@@ -139,6 +140,17 @@ impl Operator for Elementwise {
             }
         };
         (0..self.shape.len()).map(along).collect()
+    }
+
+    fn stacked(&self, n: usize, _shared: &[bool]) -> Option<Stacked> {
+        let operator = Elementwise { shape: with_instances(n, &self.shape, RANK_MAX)?, ..self.clone() };
+        let read = self.chain.steps.iter().flat_map(|s| &s.args).filter_map(|arg| match arg {
+            ChainArg::Input(i) => Some(usize::from(*i) + 1),
+            _ => None,
+        });
+        // A chain without steps is a copy of its only input.
+        let inputs = std::iter::repeat_n(self.shape.clone(), read.max().unwrap_or(1));
+        Some(Stacked::leading(operator, inputs, [self.shape.clone()]))
     }
 
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::params::{KernelFile, params};
+use super::stack::{Joint, Stacked, with_instances};
 use super::walk::{LaneShape, Walk, coordinates, row_major};
 use super::{
     CutAxis, Division, Io, KernelLaunch, NoKernel, Operand, Operator, RANK_MAX, Space, merge_axes, stride_word,
@@ -132,6 +133,26 @@ impl Operator for Gather {
                 Box::new(part)
             }),
         }]
+    }
+
+    /// Rows of a table that all instances share, or what shared indices name in data of each; the indices of one instance
+    /// know nothing of another's data.
+    fn stacked(&self, n: usize, shared: &[bool]) -> Option<Stacked> {
+        let output = self.output_shape();
+        with_instances(n, &output, RANK_MAX)?;
+        let in_front = |shape: &[usize]| [&[n], shape].concat();
+        let (operator, inputs) = match shared {
+            [true, false] if self.axis == 0 => (
+                Gather { index_shape: in_front(&self.index_shape), ..self.clone() },
+                vec![Joint::Shared, Joint::Leading(self.index_shape.clone())],
+            ),
+            [false, true] => (
+                Gather { axis: self.axis + 1, shape: in_front(&self.shape), ..self.clone() },
+                vec![Joint::Leading(self.shape.clone()), Joint::Shared],
+            ),
+            _ => return None,
+        };
+        Some(Stacked { operator: Arc::new(operator), inputs, outputs: vec![Joint::Leading(output)] })
     }
 
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::params::{KernelFile, params};
+use super::stack::{Stacked, with_instances};
 use super::tiling::{Loads, TILE_ITERATIONS_MAX, Tiled, lanes, loads_pairs, panel_tiles};
 use super::{
     CutAxis, Division, ELEMENTWISE_SCALARS_MAX, EPILOGUE_OPERANDS_MAX, Epilogue, Io, KernelLaunch, NoKernel, Operator,
@@ -190,6 +191,14 @@ impl Operator for Gemm {
             }
         });
         [columns, rows].into_iter().chain(batches).collect()
+    }
+
+    fn stacked(&self, n: usize, _shared: &[bool]) -> Option<Stacked> {
+        let operator = Gemm { batch: with_instances(n, &self.batch, GEMM_BATCH_AXES_MAX)?, ..self.clone() };
+        let operand = |tail: &[&[usize]]| [self.batch.clone(), tail.concat()].concat();
+        let (a, b) = (operand(&[&[self.m], &self.k]), operand(&[&self.k, &[self.n]]));
+        let further = std::iter::repeat_n(self.output_shape(), self.epilogue.n_operands);
+        Some(Stacked::leading(operator, [a, b].into_iter().chain(further), [self.output_shape()]))
     }
 
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {

@@ -3,7 +3,8 @@
 
 use super::rows::{Rows, dense_rows, outer_shape};
 use super::softmax::{Kind, launch};
-use super::{Io, KernelLaunch, NoKernel, Operator};
+use super::stack::{InRows, SameLanes, Stacked, behind, with_instances};
+use super::{Io, KernelLaunch, NoKernel, Operator, RANK_MAX};
 use crate::hal::DeviceCaps;
 use crate::tensor::{HostTensor, volume};
 
@@ -28,15 +29,14 @@ impl Operator for LogSumExp {
     }
 
     fn lower(&self, caps: &DeviceCaps, io: Io) -> Result<Vec<KernelLaunch>, NoKernel> {
-        let (x, y) = (&io.inputs[0], &io.outputs[0]);
-        if y.view.volume() == 0 {
-            return Ok(Vec::new());
-        }
-        if x.view.volume() == 0 {
-            return Err(NoKernel("the sum of an empty row".into()));
-        }
-        let rows = Rows::reducing(&x.view, &self.axes, &y.view)?;
-        Ok(vec![launch(caps, &rows, x.space, Kind::LogOfSum)?])
+        self.lower_for(caps, io, 1)
+    }
+
+    fn stacked(&self, n: usize, _shared: &[bool]) -> Option<Stacked> {
+        let shape = with_instances(n, &self.shape, RANK_MAX)?;
+        let operator = LogSumExp { shape, axes: behind(&self.axes) };
+        let output = outer_shape(&self.shape, &self.axes);
+        Some(Stacked::leading(SameLanes { operator, instances: n }, [self.shape.clone()], [output]))
     }
 
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {
@@ -50,5 +50,19 @@ impl Operator for LogSumExp {
         };
         let y: Vec<f32> = dense_rows(&self.shape, &self.axes).iter().map(of_row).collect();
         vec![HostTensor::from_f32(&outer_shape(&self.shape, &self.axes), &y)]
+    }
+}
+
+impl InRows for LogSumExp {
+    fn lower_for(&self, caps: &DeviceCaps, io: Io, instances: usize) -> Result<Vec<KernelLaunch>, NoKernel> {
+        let (x, y) = (&io.inputs[0], &io.outputs[0]);
+        if y.view.volume() == 0 {
+            return Ok(Vec::new());
+        }
+        if x.view.volume() == 0 {
+            return Err(NoKernel("the sum of an empty row".into()));
+        }
+        let rows = Rows::reducing(&x.view, &self.axes, &y.view)?;
+        Ok(vec![launch(caps, &rows, instances, x.space, Kind::LogOfSum)?])
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::params::{KernelFile, params};
+use super::stack::{Stacked, with_instances};
 use super::walk::LaneShape;
 use super::{
     Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, fragments, merge_axes, stride_word,
@@ -102,6 +103,13 @@ impl Operator for LstmCell {
             tiles: tiles_of(n, lanes)?,
             tile_iterations: rank as u32 + 1,
         }])
+    }
+
+    fn stacked(&self, n: usize, _shared: &[bool]) -> Option<Stacked> {
+        let operator = LstmCell { shape: with_instances(n, &self.shape, RANK_MAX)? };
+        let mut gates = self.shape.clone();
+        *gates.last_mut()? *= 4;
+        Some(Stacked::leading(operator, [gates, self.shape.clone()], [self.shape.clone(), self.shape.clone()]))
     }
 
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {

@@ -39,6 +39,7 @@ mod scatter;
 mod scatter_elements;
 mod scatter_nd;
 mod softmax;
+mod stack;
 mod tiling;
 mod top_k;
 mod trilu;
@@ -74,6 +75,7 @@ pub use scatter::Reduction;
 pub use scatter_elements::ScatterElements;
 pub use scatter_nd::ScatterNd;
 pub use softmax::Softmax;
+pub use stack::{Joint, Stacked};
 pub use top_k::{TOP_K_LINE_MAX, TopK};
 pub use trilu::Trilu;
 pub use window::{Padding, Window};
@@ -162,7 +164,8 @@ pub struct KernelLaunch {
 #[error("{0}")]
 pub struct NoKernel(pub String);
 
-/// An operator: what it costs, how it is launched, and what it means.
+/// An operator: what it costs, how it is launched, and what it means. Its `Debug` form shows all that it is: operators with
+/// equal forms compute the same.
 pub trait Operator: fmt::Debug + Send + Sync {
     /// What it is, for people: `conv 3x3`.
     fn kind(&self) -> String;
@@ -181,6 +184,13 @@ pub trait Operator: fmt::Debug + Send + Sync {
     /// unless the operator has some.
     fn divisions(&self) -> Vec<Division<'_>> {
         Vec::new()
+    }
+
+    /// The operator for `n` instances at once, `n` at least 2, with the same bits for each as alone; `shared` says which of
+    /// its inputs are the same for all of them, not every one. `None` unless it has that form.
+    fn stacked(&self, n: usize, shared: &[bool]) -> Option<Stacked> {
+        let _ = (n, shared);
+        None
     }
 
     /// True for sums of products, whose plain reference is too slow to be anybody's CPU function.

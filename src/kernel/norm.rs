@@ -3,6 +3,7 @@
 
 use super::params::{KernelFile, params};
 use super::rows::{Rows, dense_rows};
+use super::stack::{InRows, SameLanes, Stacked, behind, with_instances};
 use super::{Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, fragments, stride_words};
 use crate::hal::DeviceCaps;
 use crate::tensor::{HostTensor, View, volume};
@@ -72,6 +73,44 @@ impl Operator for Norm {
     }
 
     fn lower(&self, caps: &DeviceCaps, io: Io) -> Result<Vec<KernelLaunch>, NoKernel> {
+        self.lower_for(caps, io, 1)
+    }
+
+    fn stacked(&self, n: usize, _shared: &[bool]) -> Option<Stacked> {
+        let shape = with_instances(n, &self.shape, RANK_MAX)?;
+        let operator = Norm { shape, axes: behind(&self.axes), ..self.clone() };
+        let inputs = 1 + self.optional().iter().flatten().count();
+        let inputs = std::iter::repeat_n(self.shape.clone(), inputs);
+        Some(Stacked::leading(SameLanes { operator, instances: n }, inputs, [self.shape.clone()]))
+    }
+
+    fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {
+        let x = inputs[0].to_f64();
+        let spread = |at: Option<usize>, absent: f64| match at {
+            None => vec![absent; x.len()],
+            Some(at) => {
+                let values = inputs[at].to_f64();
+                let view = View::contiguous(0, inputs[at].shape()).broadcast_to(&self.shape).expect("it broadcasts");
+                view.positions().map(|p| values[p]).collect()
+            }
+        };
+        let [scale, shift] = self.optional();
+        let (scale, shift) = (spread(scale, 1.0), spread(shift, 0.0));
+        let mut y = vec![0f32; x.len()];
+        for row in dense_rows(&self.shape, &self.axes) {
+            let n = row.len() as f64;
+            let mean = if self.centered { row.iter().map(|&at| x[at]).sum::<f64>() / n } else { 0.0 };
+            let square = row.iter().map(|&at| (x[at] - mean).powi(2)).sum::<f64>() / n;
+            for &at in &row {
+                y[at] = ((x[at] - mean) / (square + f64::from(self.eps)).sqrt() * scale[at] + shift[at]) as f32;
+            }
+        }
+        vec![HostTensor::from_f32(&self.shape, &y)]
+    }
+}
+
+impl InRows for Norm {
+    fn lower_for(&self, caps: &DeviceCaps, io: Io, instances: usize) -> Result<Vec<KernelLaunch>, NoKernel> {
         let (x, y) = (&io.inputs[0], &io.outputs[0]);
         if y.view.volume() == 0 {
             return Ok(Vec::new());
@@ -94,7 +133,7 @@ impl Operator for Norm {
         }
         let rows = Rows::split(&views, &self.axes)?;
         // One or two passes in steps of four and the last in single steps count as six of four.
-        let lanes = rows.lanes(caps, 6, 4)?;
+        let lanes = rows.lanes(caps, 6, 4, instances)?;
         let offset = |k: usize| rows.outer[k].offset as u32;
         let op = NormOp {
             rows: rows.count() as u32,
@@ -122,29 +161,5 @@ impl Operator for Norm {
             ("SHIFT", u32::from(self.shift)),
         ];
         Ok(vec![rows.launch(&FILE, lanes, consts, op.words())?])
-    }
-
-    fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {
-        let x = inputs[0].to_f64();
-        let spread = |at: Option<usize>, absent: f64| match at {
-            None => vec![absent; x.len()],
-            Some(at) => {
-                let values = inputs[at].to_f64();
-                let view = View::contiguous(0, inputs[at].shape()).broadcast_to(&self.shape).expect("it broadcasts");
-                view.positions().map(|p| values[p]).collect()
-            }
-        };
-        let [scale, shift] = self.optional();
-        let (scale, shift) = (spread(scale, 1.0), spread(shift, 0.0));
-        let mut y = vec![0f32; x.len()];
-        for row in dense_rows(&self.shape, &self.axes) {
-            let n = row.len() as f64;
-            let mean = if self.centered { row.iter().map(|&at| x[at]).sum::<f64>() / n } else { 0.0 };
-            let square = row.iter().map(|&at| (x[at] - mean).powi(2)).sum::<f64>() / n;
-            for &at in &row {
-                y[at] = ((x[at] - mean) / (square + f64::from(self.eps)).sqrt() * scale[at] + shift[at]) as f32;
-            }
-        }
-        vec![HostTensor::from_f32(&self.shape, &y)]
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::params::{KernelFile, params};
+use super::stack::{Stacked, with_instances};
 use super::walk::{LaneShape, Walk, coordinates, row_major};
 use super::{Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, tiles_of};
 use crate::hal::{DeviceCaps, KernelSpec};
@@ -218,6 +219,13 @@ impl Operator for Pad {
             tiles: tiles_of(walk.runs as usize, lane.lanes)?,
             tile_iterations: walk.iterations(lane, 0),
         }])
+    }
+
+    fn stacked(&self, n: usize, _shared: &[bool]) -> Option<Stacked> {
+        with_instances(n, &self.output_shape(), RANK_MAX)?;
+        let (shape, pads) = ([&[n], self.shape.as_slice()].concat(), [&[(0, 0)], self.pads.as_slice()].concat());
+        let operator = Pad { shape, pads, mode: self.mode };
+        Some(Stacked::leading(operator, [self.shape.clone()], [self.output_shape()]))
     }
 
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::params::{KernelFile, params};
+use super::stack::{Joint, Stacked};
 use super::tiling::lanes;
 use super::window::{SPATIAL_MAX, image_strides, spatial_words, tile_iterations};
 use super::{Io, KernelLaunch, NoKernel, Operator, Space, Window, tiles_of};
@@ -206,6 +207,16 @@ impl Operator for Pool {
             tiles: tiles_of(items, lanes)?,
             tile_iterations: tile_iterations(4 * per + 4 + kd * (2 + kh * (2 + kw)))?,
         }])
+    }
+
+    /// Not with indices: they count from the beginning of the batch.
+    fn stacked(&self, n: usize, _shared: &[bool]) -> Option<Stacked> {
+        let operator = Pool { batch: n * self.batch, ..self.clone() };
+        (!self.with_indices()).then(|| Stacked {
+            operator: Arc::new(operator),
+            inputs: vec![Joint::First(self.input_shape())],
+            outputs: vec![Joint::First(self.output_shape())],
+        })
     }
 
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {

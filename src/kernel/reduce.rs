@@ -2,6 +2,7 @@
 
 use super::params::{KernelFile, params};
 use super::rows::{Rows, dense_rows, outer_shape};
+use super::stack::{InRows, SameLanes, Stacked, behind, with_instances};
 use super::{Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, fragments, stride_words};
 use crate::hal::DeviceCaps;
 use crate::tensor::{DType, HostTensor, volume};
@@ -151,13 +152,36 @@ impl Operator for Reduce {
     }
 
     fn lower(&self, caps: &DeviceCaps, io: Io) -> Result<Vec<KernelLaunch>, NoKernel> {
+        self.lower_for(caps, io, 1)
+    }
+
+    fn stacked(&self, n: usize, _shared: &[bool]) -> Option<Stacked> {
+        let shape = with_instances(n, &self.shape, RANK_MAX)?;
+        let operator = Reduce { shape, axes: behind(&self.axes), ..self.clone() };
+        let output = outer_shape(&self.shape, &self.axes);
+        Some(Stacked::leading(SameLanes { operator, instances: n }, [self.shape.clone()], [output]))
+    }
+
+    fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {
+        let words = inputs[0].to_device_words().expect("a device type");
+        let out: Vec<u32> = dense_rows(&self.shape, &self.axes)
+            .iter()
+            .map(|row| self.of_words(&row.iter().map(|&at| words[at]).collect::<Vec<_>>()))
+            .collect();
+        let shape = outer_shape(&self.shape, &self.axes);
+        vec![HostTensor::from_device_words(self.dtype, &shape, &out).expect("a device type")]
+    }
+}
+
+impl InRows for Reduce {
+    fn lower_for(&self, caps: &DeviceCaps, io: Io, instances: usize) -> Result<Vec<KernelLaunch>, NoKernel> {
         let kind = self.kind_const()?;
         let (x, y) = (&io.inputs[0], &io.outputs[0]);
         if y.view.volume() == 0 {
             return Ok(Vec::new());
         }
         let rows = Rows::reducing(&x.view, &self.axes, &y.view)?;
-        let lanes = rows.lanes(caps, 1, 4)?;
+        let lanes = rows.lanes(caps, 1, 4, instances)?;
         let op = ReduceOp {
             rows: rows.count() as u32,
             n: rows.len() as u32,
@@ -172,15 +196,5 @@ impl Operator for Reduce {
         };
         let consts = vec![("IN_WEIGHTS", u32::from(x.space == Space::Weights)), ("KIND", kind)];
         Ok(vec![rows.launch(&FILE, lanes, consts, op.words())?])
-    }
-
-    fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {
-        let words = inputs[0].to_device_words().expect("a device type");
-        let out: Vec<u32> = dense_rows(&self.shape, &self.axes)
-            .iter()
-            .map(|row| self.of_words(&row.iter().map(|&at| words[at]).collect::<Vec<_>>()))
-            .collect();
-        let shape = outer_shape(&self.shape, &self.axes);
-        vec![HostTensor::from_device_words(self.dtype, &shape, &out).expect("a device type")]
     }
 }

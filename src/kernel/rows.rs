@@ -85,14 +85,22 @@ impl Rows {
 
     /// How many lanes share a row. `passes` counts the loops over a row's elements, each in steps of `step` elements.
     ///
+    /// The rows are those of `instances` equal ones, and each is walked as if it were there alone.
+    ///
     /// A software device computes eight lanes at the price of one and pays for each workgroup and barrier, so a lane
     /// takes a whole row as soon as the rows fill the lanes of all cores. A GPU wants neighbouring lanes at
     /// neighbouring elements.
     ///
     /// # Errors
     /// [`NoKernel`] for rows so long that a lane would exceed the loop bound of some drivers.
-    pub(super) fn lanes(&self, caps: &DeviceCaps, passes: usize, step: usize) -> Result<Lanes, NoKernel> {
-        let (rows, n) = (self.count(), self.len());
+    pub(super) fn lanes(
+        &self,
+        caps: &DeviceCaps,
+        passes: usize,
+        step: usize,
+        instances: usize,
+    ) -> Result<Lanes, NoKernel> {
+        let (rows, n) = (self.count() / instances, self.len());
         let (mut lanes, mut group) = (64, 1);
         if caps.kind == DeviceKind::SoftwareGpu {
             lanes = 8;

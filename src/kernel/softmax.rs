@@ -2,6 +2,7 @@
 
 use super::params::{KernelFile, params};
 use super::rows::{Rows, dense_rows};
+use super::stack::{InRows, SameLanes, Stacked, behind, with_instances};
 use super::{Io, KernelLaunch, NoKernel, Operator, RANK_MAX, Space, dims_words, fragments, stride_words};
 use crate::hal::DeviceCaps;
 use crate::tensor::{HostTensor, volume};
@@ -37,11 +38,17 @@ pub(super) enum Kind {
     LogOfSum = 2,
 }
 
-/// The launch for `rows` of the input (the first operand) and the output, which has no elements within a row where the
+/// The launch for `rows` of `instances` equal ones, of the input (the first operand) and the output, which has no elements within a row where the
 /// kind gives one element for all of it.
-pub(super) fn launch(caps: &DeviceCaps, rows: &Rows, x: Space, kind: Kind) -> Result<KernelLaunch, NoKernel> {
+pub(super) fn launch(
+    caps: &DeviceCaps,
+    rows: &Rows,
+    instances: usize,
+    x: Space,
+    kind: Kind,
+) -> Result<KernelLaunch, NoKernel> {
     // Two passes in steps of four and the last in single steps count as six of four.
-    let lanes = rows.lanes(caps, 6, 4)?;
+    let lanes = rows.lanes(caps, 6, 4, instances)?;
     let op = SoftmaxOp {
         rows: rows.count() as u32,
         n: rows.len() as u32,
@@ -81,12 +88,13 @@ impl Operator for Softmax {
     }
 
     fn lower(&self, caps: &DeviceCaps, io: Io) -> Result<Vec<KernelLaunch>, NoKernel> {
-        let (x, y) = (&io.inputs[0], &io.outputs[0]);
-        if y.view.volume() == 0 {
-            return Ok(Vec::new());
-        }
-        let rows = Rows::split(&[x.view.clone(), y.view.clone()], &self.axes)?;
-        Ok(vec![launch(caps, &rows, x.space, if self.log { Kind::Log } else { Kind::Plain })?])
+        self.lower_for(caps, io, 1)
+    }
+
+    fn stacked(&self, n: usize, _shared: &[bool]) -> Option<Stacked> {
+        let shape = with_instances(n, &self.shape, RANK_MAX)?;
+        let operator = Softmax { shape, axes: behind(&self.axes), log: self.log };
+        Some(Stacked::leading(SameLanes { operator, instances: n }, [self.shape.clone()], [self.shape.clone()]))
     }
 
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {
@@ -101,5 +109,16 @@ impl Operator for Softmax {
             }
         }
         vec![HostTensor::from_f32(&self.shape, &y)]
+    }
+}
+
+impl InRows for Softmax {
+    fn lower_for(&self, caps: &DeviceCaps, io: Io, instances: usize) -> Result<Vec<KernelLaunch>, NoKernel> {
+        let (x, y) = (&io.inputs[0], &io.outputs[0]);
+        if y.view.volume() == 0 {
+            return Ok(Vec::new());
+        }
+        let rows = Rows::split(&[x.view.clone(), y.view.clone()], &self.axes)?;
+        Ok(vec![launch(caps, &rows, instances, x.space, if self.log { Kind::Log } else { Kind::Plain })?])
     }
 }

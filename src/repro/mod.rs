@@ -6,7 +6,10 @@
 //! they are absent the rows say so and count as neither kept nor missed.
 
 pub mod document;
+pub mod ios;
+pub mod mix;
 pub mod plot;
+pub mod runtime_aware;
 pub mod stats;
 pub mod validation;
 
@@ -14,7 +17,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::hal::sim;
+use crate::graph::GraphError;
+use crate::hal::{HalError, sim};
+use crate::interleave::ProblemError;
+use crate::interleave::cost::CostError;
 use crate::predict::fit::FitError;
 use crate::predict::profile::ProfileError;
 use crate::service::arrival::ArrivalError;
@@ -125,6 +131,18 @@ pub enum ReproError {
     /// The simulated GPU refused something: a mistake in the experiment.
     #[error("the simulated GPU: {0}")]
     Gpu(#[from] sim::SimError),
+    /// A network of the zoo is not taken: a mistake in the experiment.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The simulated device refused something: a mistake in the experiment.
+    #[error("the simulated device: {0}")]
+    Hal(#[from] HalError),
+    /// There is nothing to schedule: a mistake in the experiment.
+    #[error(transparent)]
+    Problem(#[from] ProblemError),
+    /// A schedule could not be run: a mistake in the experiment.
+    #[error(transparent)]
+    Cost(#[from] CostError),
 }
 
 /// Hears what is being done.
@@ -142,11 +160,15 @@ pub struct Experiment {
 }
 
 /// All of them.
-pub const EXPERIMENTS: &[Experiment] = &[Experiment {
-    name: validation::NAME,
-    about: "the simulated GPU against public measurements",
-    run: validation::run,
-}];
+pub const EXPERIMENTS: &[Experiment] = &[
+    Experiment { name: validation::NAME, about: "the simulated GPU against public measurements", run: validation::run },
+    Experiment {
+        name: runtime_aware::NAME,
+        about: "networks side by side in stages with searched borders (Runtime-Aware, ICCAD'21)",
+        run: runtime_aware::run,
+    },
+    Experiment { name: ios::NAME, about: "one network's branches side by side (IOS, MLSys'21)", run: ios::run },
+];
 
 /// A set of public measurements.
 #[derive(Clone, Copy, Debug)]

@@ -51,7 +51,7 @@ fn absent_measurements_are_skipped_by_name() {
     // A folder that is there and empty, as one does who has some of the measurements.
     let dir = folder();
     let empty = dir.path().to_string_lossy().into_owned();
-    let answer = call(&["repro", "--json", "--data", &empty]).expect(0).json();
+    let answer = call(&["repro", "validation", "--json", "--data", &empty]).expect(0).json();
     let rows = answer["systems"].as_array().expect("a list");
     assert!(rows.len() >= 4, "{answer:#}");
     for row in rows {
@@ -61,7 +61,7 @@ fn absent_measurements_are_skipped_by_name() {
         }
         assert!(row["ours"].is_null() && row["within"].is_null() && row["band"].is_array(), "{row:#}");
     }
-    let answer = run(cotenant(&["repro"]).env("COTENANT_DATA", &empty)).expect(0);
+    let answer = run(cotenant(&["repro", "validation"]).env("COTENANT_DATA", &empty)).expect(0);
     assert!(answer.out.contains("skipped") && answer.err.contains("nothing was compared"), "{answer:?}");
 }
 
@@ -93,4 +93,21 @@ fn bad_usage_is_refused() {
     call(&["repro", "--requests", "5"]).complains(2, &["--requests 5", "100"]);
     call(&["repro", "--out", "no/such/folder/x.md"]).complains(2, &["no/such/folder/x.md"]);
     assert!(call(&["repro", "help"]).expect(0).out.contains("validation"));
+}
+
+#[test]
+fn interleaving_is_compared_without_measurements() {
+    let answer = call(&["repro", "runtime-aware", "ios", "--subset", "--json"]).expect(0).json();
+    let rows = answer["systems"].as_array().expect("a list");
+    for (system, n) in [("runtime-aware", 2), ("ios", 1)] {
+        assert_eq!(rows.iter().filter(|row| row["system"] == system).count(), n, "{answer:#}");
+    }
+    for row in rows {
+        let ours = row["ours"].as_f64().expect("a figure");
+        assert!(ours.is_finite() && ours > 0.0, "{row:#}");
+        assert_eq!(row["clock"], "virtual", "{row:#}");
+    }
+    // A search answers nothing worse than one after the other.
+    assert!(rows.iter().all(|row| row["metric"].as_str().is_some_and(|m| !m.contains("times sequential"))
+        || row["ours"].as_f64() >= Some(1.0)));
 }

@@ -40,13 +40,20 @@ fn trial(device: &mut dyn Device, tenant: u32, body: &str, lanes: u32, params: [
     let kernel = KernelSpec { name: "trial", source: text.leak(), functions: &[], consts: vec![], lanes, chain: None };
     let tenant = TenantId(tenant);
     device.pool(tenant);
-    let (weights, arena) = (device.alloc_constants(tenant, words * 4).unwrap(), device.alloc(tenant, words * 4).unwrap());
+    let (weights, arena) =
+        (device.alloc_constants(tenant, words * 4).unwrap(), device.alloc(tenant, words * 4).unwrap());
     let own = vec![tenant.0 as f32; words as usize];
     for buffer in [weights, arena] {
         device.write(Region { buffer, offset: 0, bytes: words * 4 }, bytemuck::cast_slice(&own)).unwrap();
     }
-    let launch =
-        Launch { kernel: Arc::new(kernel), params: params.to_vec(), tiles: 1, workers: 1, tile_iterations: 70, weights };
+    let launch = Launch {
+        kernel: Arc::new(kernel),
+        params: params.to_vec(),
+        tiles: 1,
+        workers: 1,
+        tile_iterations: 70,
+        weights,
+    };
     let operation = Operation {
         name: "trial".into(),
         kind: "trial".into(),

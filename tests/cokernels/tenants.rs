@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use cotenant::engine::run::inputs;
 use cotenant::graph::{self, Compiled, LoadOptions, ModelSource};
-use cotenant::hal::{
-    Device, KernelSpec, LaneId, LaneSpec, RecordingId, Region, Slice, Stage, Submission, cut, eval,
-};
+use cotenant::hal::{Device, KernelSpec, LaneId, LaneSpec, RecordingId, Region, Slice, Stage, Submission, cut, eval};
 use cotenant::tensor::{Share, TenantId};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -55,7 +53,8 @@ impl Tenants {
             let mut own = Vec::new();
             for (operation, o) in (0..).zip(&recording.operations) {
                 for (launch, l) in (0..).zip(&o.launches) {
-                    let slice = |tiles, workers| Slice { recording: id, operation, launch, tiles, workers, follows: false };
+                    let slice =
+                        |tiles, workers| Slice { recording: id, operation, launch, tiles, workers, follows: false };
                     let cuts = cut(l, device.caps(), Share::FULL).unwrap();
                     all.one_by_one.extend(cuts.into_iter().map(|c| Stage::of(slice(c.tiles, c.workers))));
                     let passes = u64::from(l.kernel.lanes.div_ceil(8));

@@ -81,7 +81,7 @@ impl Model {
 
 /// One value is an integer attribute, several (or none) are a list; `group` and the like are always single.
 fn attribute(name: &str, values: &[i64]) -> AttributeProto {
-    let single = matches!(name, "axis" | "group" | "transA" | "transB" | "batch_dims");
+    let single = matches!(name, "axis" | "group" | "transA" | "transB" | "batch_dims" | "to" | "keepdims");
     let kind = if single { AttributeType::Int } else { AttributeType::Ints };
     AttributeProto {
         name: name.into(),

@@ -45,14 +45,12 @@ fn lane_in_order(device: &mut dyn Device) {
     }
 }
 
-/// Some lanes of all priorities; at least two, though a device may run one at a time.
+/// Some lanes of all priorities, each for the tenant of its number; at least two, though a device may run one at a time.
 fn lanes(device: &mut dyn Device) -> Vec<LaneId> {
     let n = device.caps().lanes_max.clamp(2, 4) as usize;
-    let priorities = [0, i32::MIN, i32::MAX, 1];
-    priorities[..n]
-        .iter()
-        .map(|&priority| device.lane(&LaneSpec { priority, ..LaneSpec::default() }).unwrap())
-        .collect()
+    let specs = [0, i32::MIN, i32::MAX, 1].into_iter().zip(0..).take(n);
+    let specs = specs.map(|(priority, k)| LaneSpec { priority, tenant: Some(TenantId(k)), ..LaneSpec::default() });
+    specs.map(|spec| device.lane(&spec).unwrap()).collect()
 }
 
 fn several_lanes(device: &mut dyn Device) {
@@ -134,9 +132,9 @@ fn poll_spins(device: &mut dyn Device) {
 }
 
 /// A product that takes every device a while.
-fn heavy(device: &mut dyn Device) -> Loaded {
+fn heavy(device: &mut dyn Device, tenant: u32) -> Loaded {
     const N: usize = 160;
-    let mut program = Program::new(1);
+    let mut program = Program::new(tenant);
     let a = program.tensor(&[N, N], &[1.0; N * N]);
     let b = program.weight(&[N, N], &[2.0; N * N]);
     let c = program.output(&[N, N]);
@@ -149,7 +147,7 @@ fn heavy(device: &mut dyn Device) -> Loaded {
 fn poll_does_not_wait(device: &mut dyn Device) {
     const SUBMISSIONS: usize = 10;
     let lane = device.lane(&Default::default()).unwrap();
-    let loaded = heavy(device);
+    let loaded = heavy(device, 1);
     for wait_for in [Wait::No, Wait::AtMost(Duration::MAX)] {
         let mut returned_early = false;
         for _ in 0..30 {
@@ -189,8 +187,8 @@ fn dates(device: &mut dyn Device) {
 
 /// The suite drops the device behind every case, and a hang is a failure.
 fn dropped_under_way(device: &mut dyn Device) {
-    let loaded = heavy(device);
-    for lane in lanes(device) {
+    for (tenant, lane) in (0..).zip(lanes(device)) {
+        let loaded = heavy(device, tenant);
         for timed in [false, true] {
             let submission = Submission {
                 uploads: vec![loaded.reset()],

@@ -7,6 +7,7 @@ mod faults;
 mod isolation;
 mod lanes;
 mod memory;
+mod placement;
 mod program;
 mod random;
 mod recordings;
@@ -16,6 +17,7 @@ mod times;
 mod transfers;
 
 use cotenant::engine::device;
+use cotenant::engine::device::OpenOptions;
 use cotenant::hal::sim::SimOptions;
 use cotenant::hal::{Device, WallClock};
 
@@ -31,6 +33,7 @@ fn cases() -> Vec<Case> {
         stages::CASES,
         chains::CASES,
         lanes::CASES,
+        placement::CASES,
         times::CASES,
         isolation::CASES,
         random::CASES,
@@ -108,6 +111,26 @@ fn wgpu_on_lavapipe() {
 fn wgpu_on_swiftshader() {
     if is_there("wgpu:SwiftShader") {
         conforms("SwiftShader", &by_name("wgpu:SwiftShader"), &[]);
+    }
+}
+
+/// Two logical devices of one adapter as one device.
+fn fleet(spec: &str) -> impl Fn() -> Box<dyn Device> {
+    let options = OpenOptions { logical_devices: 2, ..OpenOptions::default() };
+    move || device::open_as(spec, WallClock::start(), options).unwrap_or_else(|e| panic!("{e}"))
+}
+
+#[test]
+fn wgpu_fleet_on_lavapipe() {
+    if is_there("wgpu:lavapipe") {
+        conforms("two logical devices of lavapipe", &fleet("wgpu:lavapipe"), &[]);
+    }
+}
+
+#[test]
+fn wgpu_fleet_on_swiftshader() {
+    if is_there("wgpu:SwiftShader") {
+        conforms("two logical devices of SwiftShader", &fleet("wgpu:SwiftShader"), &[]);
     }
 }
 

@@ -41,11 +41,8 @@ impl Dispatcher {
 
     fn complete(&mut self, completion: Completion) {
         let Some(flight) = self.in_flight.remove(&completion.submission) else { return };
+        // A part of the device may be lost and the rest go on; the loss of all of it is an error of the poll.
         if let Some(error) = completion.error {
-            if matches!(error, HalError::DeviceLost(_)) {
-                self.in_flight.insert(completion.submission, flight);
-                return self.lose(error);
-            }
             return self.fail_flight(flight, &error);
         }
         self.preemptions.ended(completion.submission, completion.finished);

@@ -51,15 +51,18 @@ impl Dispatcher {
         self.tenants_made += 1;
         let id = TenantId(self.tenants_made);
         let started = self.now();
+        // The lane first: memory lies where it can be used from there.
+        let lane = self.lane(id, spec.priority).map_err(|source| LoadError::Device { tenant: name(), source })?;
         self.device.limit_memory(id, spec.memory_limit_bytes);
         if self.config.memory == Memory::Pooled {
             self.device.pool(id);
         }
         let compiled = caught(|| compile(&mut *self.device, id))
-            .map_err(|message| LoadError::Panicked { tenant: name(), message })?
-            .map_err(|e| LoadError::Model { tenant: name(), source: Box::new(e) })?;
+            .map_err(|message| LoadError::Panicked { tenant: name(), message })
+            .and_then(|compiled| compiled.map_err(|e| LoadError::Model { tenant: name(), source: Box::new(e) }))
+            .inspect_err(|_| self.give_back(&lane))?;
         let lowered = self.now();
-        Ok(Loading { id, spec, compiled, fixed, reply, started, lowered, pipelines: Vec::new() })
+        Ok(Loading { id, spec, lane, compiled, fixed, reply, started, lowered, pipelines: Vec::new() })
     }
 
     /// Installs a model whose kernels were compiled, and reports to whoever asked for it.
@@ -70,7 +73,7 @@ impl Dispatcher {
 
     fn compiled(&mut self, loading: Loading, result: Result<(), HalError>) {
         let (id, reply) = (loading.id, loading.reply.clone());
-        let (name, buffers) = (loading.spec.name.clone(), loading.compiled.buffers.clone());
+        let (name, lane, buffers) = (loading.spec.name.clone(), loading.lane.clone(), loading.compiled.buffers.clone());
         // One tenant's panic is that tenant's; the others' engine goes on.
         let loaded = match caught(|| result.and_then(|()| self.end_load(loading))) {
             Ok(loaded) => loaded.map_err(|source| LoadError::Device { tenant: name, source }),
@@ -78,6 +81,7 @@ impl Dispatcher {
         };
         if loaded.is_err() {
             buffers.iter().for_each(|&b| self.device.free(b));
+            self.give_back(&lane);
         }
         let there = loaded.is_ok();
         if reply.send(LoadReply::Done(loaded)).is_err() && there {
@@ -85,10 +89,9 @@ impl Dispatcher {
         }
     }
 
-    /// Makes a tenant of a model. After an error nothing is left of it but its buffers.
+    /// Makes a tenant of a model. After an error nothing is left of it but its buffers and its lane.
     fn end_load(&mut self, loading: Loading) -> Result<Arc<TenantShared>, HalError> {
-        let Loading { id, spec, compiled, fixed, reply, started, lowered, mut pipelines } = loading;
-        let lane = self.lane(spec.priority)?;
+        let Loading { id, spec, lane, compiled, fixed, reply, started, lowered, mut pipelines } = loading;
         let clock = self.config.clock.clone();
         let mut unused = Vec::new();
         let noted = if pipelines.is_empty() { &mut pipelines } else { &mut unused };
@@ -139,9 +142,7 @@ impl Dispatcher {
         let Some(tenant) = self.board.remove(id) else { return };
         self.cpu.forget(id);
         self.combos.forget(id);
-        if tenant.lane.id != self.common.id {
-            self.spare.push((tenant.lane.priority, tenant.lane.id));
-        }
+        self.give_back(&tenant.lane);
         let gone = || InferError::TenantGone { tenant: tenant.shared.name.clone() };
         let current = tenant.current.map(|c| c.request);
         for request in current.into_iter().chain(tenant.queue) {
@@ -152,18 +153,31 @@ impl Dispatcher {
     }
 
     /// A tenant's lane: one of its own where the policy wants that and the device has one, else the common one.
-    fn lane(&mut self, priority: u32) -> Result<Lane, HalError> {
-        let priority = match self.lanes {
-            Lanes::PerTenant { prioritised: true } => priority as i32,
-            _ => 0,
-        };
-        if let Some(at) = self.spare.iter().position(|(p, _)| *p == priority) {
-            return Ok(Lane::new(self.spare.swap_remove(at).1, priority));
-        }
+    fn lane(&mut self, tenant: TenantId, priority: u32) -> Result<Lane, HalError> {
         if self.lanes == Lanes::One {
             return Ok(Lane::new(self.common.id, 0));
         }
-        Ok(Lane::new(self.device.lane(&LaneSpec { priority, partition: None })?, priority))
+        let priority = self.lane_priority(priority);
+        if let Some(at) = self.spare.iter().position(|(p, _)| *p == priority) {
+            let (_, lane) = self.spare.swap_remove(at);
+            self.device.place(tenant, lane);
+            return Ok(Lane::new(lane, priority));
+        }
+        let spec = LaneSpec { priority, tenant: Some(tenant), ..LaneSpec::default() };
+        Ok(Lane::new(self.device.lane(&spec)?, priority))
+    }
+
+    /// The priority of a tenant's lane: all the same where lanes have none.
+    fn lane_priority(&self, priority: u32) -> i32 {
+        let prioritised = self.lanes == (Lanes::PerTenant { prioritised: true });
+        if prioritised && self.device.caps().priority_levels > 1 { priority as i32 } else { 0 }
+    }
+
+    /// Keeps a lane for the next tenant.
+    fn give_back(&mut self, lane: &Lane) {
+        if lane.id != self.common.id {
+            self.spare.push((lane.priority, lane.id));
+        }
     }
 
     /// Holds a tenant's requests back, or lets them go on. What was submitted runs to its end.
@@ -184,20 +198,19 @@ impl Dispatcher {
     /// Moves a tenant whose lane has another priority than itself, if nothing of it is under way there.
     pub(super) fn settle_lane(&mut self, id: TenantId) {
         let Some(tenant) = self.board.get(id) else { return };
-        let (old, wanted) = (tenant.lane.id, tenant.priority);
-        let fits = self.lanes != (Lanes::PerTenant { prioritised: true }) || tenant.lane.priority == wanted as i32;
-        if fits || tenant.lane.flights > 0 || old == self.common.id {
+        let fits = tenant.lane.priority == self.lane_priority(tenant.priority);
+        if fits || tenant.lane.flights > 0 || tenant.lane.id == self.common.id {
             return;
         }
-        let name = tenant.shared.name.clone();
+        let (name, wanted) = (tenant.shared.name.clone(), tenant.priority);
         // A device without another lane keeps it where it is.
-        let Ok(lane) = self.lane(wanted) else { return };
+        let Ok(lane) = self.lane(id, wanted) else { return };
         if let Some(recorder) = &mut self.recorder {
             recorder.add_lane(lane.id, &name);
         }
         if let Some(tenant) = self.board.touch(id) {
             let old = std::mem::replace(&mut tenant.lane, lane);
-            self.spare.push((old.priority, old.id));
+            self.give_back(&old);
         }
     }
 }

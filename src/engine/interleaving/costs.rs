@@ -92,6 +92,10 @@ pub fn machine(rig: &mut Rig, handover: &Handover) -> Result<Machine, HalError> 
     let mut machine = Machine::of(rig.caps());
     machine.dispatch_ns = handover.dispatch_ns.median + handover.encode_ns.median;
     machine.submission_ns = handover.submit_ns.median + handover.alone_ns.median;
+    if machine.single_workers() {
+        // Logical devices, which overlap as far as there are units.
+        machine.lanes = machine.slots;
+    }
     if matches!(machine.chains, ChainForm::CoKernel { .. })
         && let Some(measured) = idle_body_ns(rig)?
         && let ChainForm::CoKernel { body_ns, .. } = &mut machine.chains

@@ -5,7 +5,7 @@ use super::rig::{Participant, Rig, Round};
 use super::{InterleaveError, InterleaveOptions, InterleaveStage};
 use crate::engine::device::OpenError;
 use crate::hal::{Device, HalError, Stage};
-use crate::interleave::cost::Estimated;
+use crate::interleave::cost::{CostModel, Estimated};
 use crate::interleave::search::{self, Budget};
 use crate::interleave::{Chain, Piece, Problem, Schedule};
 use crate::tensor::Nanos;
@@ -21,6 +21,9 @@ pub(super) const BASELINES: std::ops::RangeInclusive<usize> = SEQUENTIAL..=PER_D
 
 /// Logical devices of one form at most, unless it is one for each tenant.
 const LANES_MAX: usize = 8;
+
+/// Schedules of the search, for different numbers of lanes, that are compiled and tried: those of the least estimates.
+const CANDIDATES: usize = 2;
 
 /// Candidates that get a second trial.
 const FINALISTS: usize = 3;
@@ -114,7 +117,13 @@ impl<'a> Forms<'a> {
         let rig = self.rig(&lane_of)?;
         let built = &mut self.rigs[rig].1;
         let round = built.together(schedule.stages(self.problem, &built.recording_ids()));
+        let begin = built.device().clock().now();
         let cokernels = built.prepare(&round)?;
+        let seconds = built.device().clock().now().since(begin).as_ms() / 1e3;
+        let (lanes, stages) = (schedule.lanes.len(), schedule.n_stages());
+        tracing::info!(
+            "{name}: {lanes} lanes, {stages} stages, {cokernels} of them co-kernels, prepared in {seconds:.1} s"
+        );
         self.forms.push(Form { name: name.into(), schedule, cokernels, rig, round });
         Ok(())
     }
@@ -139,6 +148,7 @@ impl<'a> Forms<'a> {
         let clock = self.rigs[0].1.device().clock();
         let numbers = lane_counts(self.problem, self.participants.len());
         let mut searched = Searched::default();
+        let mut candidates = Vec::with_capacity(numbers.len());
         for &lanes in &numbers {
             let name = format!("{} on {lanes}", options.search);
             progress(InterleaveStage::Form(&name));
@@ -153,7 +163,13 @@ impl<'a> Forms<'a> {
                 searched.seconds += found.seconds;
                 merged.lanes.push(named(&found.schedule, &tenants));
             }
-            self.add(&name, merged, progress)?;
+            let estimate = Estimated::default().schedule(self.problem, &merged)?.ns;
+            tracing::info!("{name}: {} stages, estimated {:.2} ms", merged.n_stages(), estimate / 1e6);
+            candidates.push((estimate, name, merged));
+        }
+        candidates.sort_by(|a, b| a.0.total_cmp(&b.0));
+        for (_, name, schedule) in candidates.into_iter().take(CANDIDATES) {
+            self.add(&name, schedule, progress)?;
         }
         Ok(searched)
     }

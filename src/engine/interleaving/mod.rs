@@ -157,6 +157,7 @@ pub fn interleave(
     };
     let outputs = forms.check_outputs()?;
     let best = forms.choose(TRIAL_ROUNDS, progress)?;
+    tracing::info!("chosen: {}", forms.all()[best].name);
     let paired = forms.measure(best, options.rounds.max(1), progress)?;
     let peaks = report::Peaks { gflops: rates.fma_gflops, gbs: rates.copy_gbs };
     Ok(report::make(&report::Measured {

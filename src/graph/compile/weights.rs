@@ -106,7 +106,8 @@ impl Weights {
         self.segments.iter().map(|s| s.words * 4).sum()
     }
 
-    /// Creates the buffers and fills them; every buffer is noted in `buffers` at once.
+    /// Creates the buffers and fills them, unless the device computes nothing and nobody will read them; every buffer is noted
+    /// in `buffers` at once.
     pub(super) fn upload(
         &self,
         graph: &Graph,
@@ -119,6 +120,9 @@ impl Weights {
             let buffer = device.alloc_constants(tenant, segment.words.max(1) * 4)?;
             buffers.push(buffer);
             made.push(buffer);
+            if !device.caps().computes() {
+                continue;
+            }
             for piece in &segment.order {
                 let words = piece.contents(graph);
                 let mut at = segment.offsets[piece] * 4;

@@ -80,19 +80,27 @@ impl Graph {
         self.relu(y, &format!("{name}.relu"))
     }
 
-    /// Convolution without bias and `BatchNormalization`, not folded: nodes `name.conv` and `name.bn`. Statistics are
-    /// near mean 0 and variance 1 of a layer with gain `sqrt(2)`, so the energy is kept.
+    /// Convolution without bias.
+    pub fn conv_plain(&mut self, x: Value, name: &str, shape: Conv) -> Value {
+        let weight = self.conv_weight(x, name, shape);
+        self.node("Conv", name, &[x, weight], shape.channels, conv_attributes(shape))
+    }
+
+    /// `BatchNormalization`, not folded. Statistics are near mean 0 and variance 1 of a layer with gain `sqrt(2)`, so the
+    /// energy is kept.
+    pub fn batch_norm(&mut self, x: Value, name: &str) -> Value {
+        let scale = self.weight(&format!("{name}.weight"), &[x.width()], Spread::SCALE);
+        let shift = self.weight(&format!("{name}.bias"), &[x.width()], Spread::BIAS);
+        let mean = self.weight(&format!("{name}.running_mean"), &[x.width()], Spread::BIAS);
+        let variance = self.weight(&format!("{name}.running_var"), &[x.width()], Spread::SCALE);
+        let inputs = [x, scale, shift, mean, variance];
+        self.node("BatchNormalization", name, &inputs, x.width(), vec![float("epsilon", 1e-5)])
+    }
+
+    /// Convolution without bias and batch normalisation: nodes `name.conv` and `name.bn`.
     pub fn conv_batch_norm(&mut self, x: Value, name: &str, shape: Conv) -> Value {
-        let conv = format!("{name}.conv");
-        let weight = self.conv_weight(x, &conv, shape);
-        let y = self.node("Conv", &conv, &[x, weight], shape.channels, conv_attributes(shape));
-        let bn = format!("{name}.bn");
-        let scale = self.weight(&format!("{bn}.weight"), &[shape.channels], Spread::SCALE);
-        let shift = self.weight(&format!("{bn}.bias"), &[shape.channels], Spread::BIAS);
-        let mean = self.weight(&format!("{bn}.running_mean"), &[shape.channels], Spread::BIAS);
-        let variance = self.weight(&format!("{bn}.running_var"), &[shape.channels], Spread::SCALE);
-        let inputs = [y, scale, shift, mean, variance];
-        self.node("BatchNormalization", &bn, &inputs, shape.channels, vec![float("epsilon", 1e-5)])
+        let y = self.conv_plain(x, &format!("{name}.conv"), shape);
+        self.batch_norm(y, &format!("{name}.bn"))
     }
 
     /// Largest value under a square window.
@@ -100,6 +108,13 @@ impl Graph {
         let attributes =
             vec![ints("kernel_shape", &[kernel; 2]), ints("strides", &[stride; 2]), ints("pads", &[pad; 4])];
         self.node("MaxPool", name, &[x], x.width(), attributes)
+    }
+
+    /// Mean under a square window of what lies in the image.
+    pub fn average_pool(&mut self, x: Value, name: &str, kernel: usize, stride: usize, pad: usize) -> Value {
+        let attributes =
+            vec![ints("kernel_shape", &[kernel; 2]), ints("strides", &[stride; 2]), ints("pads", &[pad; 4])];
+        self.node("AveragePool", name, &[x], x.width(), attributes)
     }
 
     /// Mean under a square window that keeps the image's size; the padding counts as zeros.

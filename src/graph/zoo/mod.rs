@@ -10,16 +10,22 @@
 
 mod bert;
 mod builder;
+mod densenet;
 mod dlrm;
 mod inception;
 mod keyword;
 mod layers;
 mod lstm;
 mod mobilenet;
+mod nasnet;
 #[cfg(test)]
 mod probe;
+#[cfg(test)]
+mod published;
+mod randwire;
 mod resnet;
 mod single;
+mod squeezenet;
 mod table;
 mod vgg;
 mod weights;

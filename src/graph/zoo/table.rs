@@ -4,7 +4,9 @@
 
 use super::builder::Graph;
 use super::single::{self, Family};
-use super::{Entry, bert, dlrm, inception, keyword, lstm, mobilenet, resnet, vgg};
+use super::{
+    Entry, bert, densenet, dlrm, inception, keyword, lstm, mobilenet, nasnet, randwire, resnet, squeezenet, vgg,
+};
 
 /// Everything in the zoo, in the order in which it is listed.
 pub static ENTRIES: &[Entry] = &[
@@ -33,6 +35,38 @@ pub static ENTRIES: &[Entry] = &[
         BATCH,
         23_817_352,
         inception::inception_v3,
+    ),
+    network(
+        "squeezenet",
+        "image classifier of few weights, version 1.1",
+        IMAGE,
+        BATCH,
+        1_235_496,
+        squeezenet::squeezenet,
+    ),
+    network(
+        "densenet121",
+        "image classifier, each layer sees all before it",
+        IMAGE,
+        BATCH,
+        8_062_504,
+        densenet::densenet121,
+    ),
+    network(
+        "nasnet_mobile",
+        "image classifier of searched cells: many small branches",
+        IMAGE,
+        BATCH,
+        5_326_716,
+        nasnet::nasnet_mobile,
+    ),
+    network(
+        "randwire_small",
+        "image classifier of random graphs: many small branches",
+        IMAGE,
+        BATCH,
+        5_689_666,
+        randwire::randwire_small,
     ),
     network("bert_tiny", "text encoder, 2 layers of width 128", TEXT, SEQUENCE, 4_385_920, bert::bert_tiny),
     network("bert_base", "text encoder, 12 layers of width 768", TEXT, SEQUENCE, 109_482_240, bert::bert_base),

@@ -3,6 +3,7 @@
 use crate::hal::{DeviceCaps, DeviceKind, Execution, Limits, PartitionKind, Preemption, Quirks, Unavailable};
 
 /// A wgpu adapter that could be opened.
+#[derive(Clone)]
 pub struct Found {
     pub(super) adapter: wgpu::Adapter,
     pub(super) info: wgpu::AdapterInfo,
@@ -87,6 +88,7 @@ pub(super) fn features(adapter: &wgpu::Adapter) -> wgpu::Features {
         | wgpu::Features::PIPELINE_CACHE
         | wgpu::Features::SHADER_INT64
         | wgpu::Features::SUBGROUP
+        | wgpu::Features::SUBGROUP_BARRIER
         | wgpu::Features::TIMESTAMP_QUERY
         | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS
         | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;

@@ -92,7 +92,8 @@ pub(super) fn layouts(module: &Module) -> Result<naga::proc::Layouter, String> {
 /// # Errors
 /// What naga found, with its causes.
 pub fn validate(module: &Module) -> Result<naga::valid::ModuleInfo, String> {
-    let capabilities = Capabilities::IMMEDIATES | Capabilities::SHADER_INT64 | Capabilities::SUBGROUP;
+    let capabilities =
+        Capabilities::IMMEDIATES | Capabilities::SHADER_INT64 | Capabilities::SUBGROUP | Capabilities::SUBGROUP_BARRIER;
     Validator::new(ValidationFlags::all(), capabilities).validate(module).map_err(|e| e.emit_to_string(""))
 }
 

@@ -7,7 +7,7 @@ use super::cokernel::Programs;
 use super::compose::Job;
 use super::stage::{self, MemoryKey};
 use super::staging::Direction;
-use crate::hal::{Region, SliceSpan, Stage, Submission};
+use crate::hal::{HalError, Region, SliceSpan, Stage, Submission};
 use crate::tensor::Nanos;
 
 /// The timestamps of a submission: the query sets, which slices each interval times, and where they go in the staging
@@ -90,20 +90,22 @@ impl WgpuDevice {
         })
     }
 
-    /// Copies the uploads and the programs into one staging buffer and encodes their ways.
+    /// Copies the uploads and the programs into one staging buffer and encodes their ways. An error where the device was lost
+    /// meanwhile.
     pub(super) fn encode_uploads(
         &mut self,
         uploads: &[(Region, Vec<u8>)],
         plan: &Plan,
         encoder: &mut wgpu::CommandEncoder,
-    ) -> (Option<wgpu::Buffer>, Option<ProgramBuffer>) {
+    ) -> Result<(Option<wgpu::Buffer>, Option<ProgramBuffer>), HalError> {
         let bytes: u64 = uploads.iter().map(|(r, _)| r.bytes).sum();
         if bytes + plan.program_bytes == 0 {
-            return (None, None);
+            return Ok((None, None));
         }
         let staging = self.staging(Direction::Upload, bytes + plan.program_bytes);
         {
-            let mut mapped = staging.get_mapped_range_mut(..).expect("free upload buffers are mapped");
+            // Free upload buffers are mapped.
+            let mut mapped = staging.get_mapped_range_mut(..).map_err(|e| HalError::DeviceLost(e.to_string()))?;
             let mut at = 0;
             let words = bytemuck::cast_slice(&self.scratch.words);
             for data in uploads.iter().map(|(_, data)| data.as_slice()).chain([words]) {
@@ -114,7 +116,7 @@ impl WgpuDevice {
         staging.unmap();
         let mut at = 0;
         for (region, _) in uploads.iter().filter(|(r, _)| r.bytes > 0) {
-            let (target, offset) = self.located(*region);
+            let (target, offset) = self.locate(*region);
             encoder.copy_buffer_to_buffer(&staging, at, &target, offset, region.bytes);
             at += region.bytes;
         }
@@ -123,7 +125,7 @@ impl WgpuDevice {
             encoder.copy_buffer_to_buffer(&staging, at, &programs.buffer, 0, plan.program_bytes);
             programs
         });
-        (Some(staging), programs)
+        Ok((Some(staging), programs))
     }
 
     /// A buffer for programs that no submission under way reads.

@@ -1,6 +1,6 @@
 //! The portable backend: Vulkan, Metal and DX12 through wgpu.
 //!
-//! One logical device with one queue is one lane. A submission is one command buffer: uploads, then one compute pass in
+//! One logical device with one queue is one lane; several of them as one device are a [`WgpuFleet`]. A submission is one command buffer: uploads, then one compute pass in
 //! which each slice is a dispatch of `workers` workgroups, then reads. A stage of several slices is one dispatch where a
 //! co-kernel for it was compiled ([`cokernel`]). The driver orders dispatches that touch the same arena.
 
@@ -10,6 +10,7 @@ mod cokernel;
 pub mod compose;
 mod disk_cache;
 mod encode;
+mod fleet;
 mod installed;
 mod link;
 mod memory;
@@ -23,11 +24,13 @@ mod unroll;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 pub use adapter::{Found, choose, find};
-use cokernel::Cokernels;
+use cokernel::{Cokernels, Missing};
 use disk_cache::DiskCache;
 use encode::{ProgramBuffer, Scratch, Timed, spans_of};
+pub use fleet::WgpuFleet;
 use installed::{Installed, Installer, table_words};
 use memory::{Pools, Purpose, Range};
 use pipelines::Pipelines;
@@ -36,8 +39,9 @@ use timestamps::Timestamps;
 
 use super::quota::Quotas;
 use super::{
-    BufferId, Clock, CoKernel, Compiler, Completion, Counters, Device, DeviceCaps, HalError, InstallProgress, LaneId, LaneSpec,
-    Recording, RecordingId, Region, SharedClock, Stage, Submission, SubmissionId, Together, Unavailable, Wait, WallClock, plan,
+    BufferId, Clock, CoKernel, Compiler, Completion, Counters, Device, DeviceCaps, HalError, InstallProgress, LaneId,
+    LaneSpec, Recording, RecordingId, Region, SharedClock, Stage, Submission, SubmissionId, Together, Unavailable,
+    Wait, WallClock, plan,
 };
 use crate::tensor::{Nanos, TenantId};
 
@@ -63,7 +67,10 @@ pub struct WgpuDevice {
     downloads: Pool,
     in_flight: VecDeque<InFlight>,
     counters: Counters,
+    /// The last identifier.
     ids: u32,
+    /// From one identifier to the next.
+    id_step: u32,
     lost: Arc<Mutex<Option<String>>>,
 }
 
@@ -105,6 +112,27 @@ impl Compiler for WgpuCompiler {
     }
 }
 
+/// A submission under way, for whoever waits for it.
+struct Front {
+    device: wgpu::Device,
+    index: wgpu::SubmissionIndex,
+}
+
+impl Front {
+    /// Returns when it ended, or after `time`.
+    fn wait(self, time: Duration) -> Result<(), HalError> {
+        let poll = wgpu::PollType::Wait { submission_index: Some(self.index.clone()), timeout: Some(time) };
+        self.look(poll)
+    }
+
+    fn look(&self, poll: wgpu::PollType) -> Result<(), HalError> {
+        match self.device.poll(poll) {
+            Ok(_) | Err(wgpu::PollError::Timeout) => Ok(()),
+            Err(e) => Err(HalError::DeviceLost(e.to_string())),
+        }
+    }
+}
+
 /// What the driver's callbacks report.
 #[derive(Default)]
 struct Done {
@@ -119,6 +147,11 @@ impl WgpuDevice {
     /// # Errors
     /// [`Unavailable`] with what the driver said.
     pub fn open(found: &Found, clock: WallClock) -> Result<WgpuDevice, Unavailable> {
+        WgpuDevice::open_numbered(found, clock, (0, 1))
+    }
+
+    /// As [`WgpuDevice::open`]; its identifiers come after `first`, a step apart each.
+    fn open_numbered(found: &Found, clock: WallClock, (first, id_step): (u32, u32)) -> Result<WgpuDevice, Unavailable> {
         let mut limits = wgpu::Limits::defaults().using_resolution(found.adapter.limits());
         let has = found.adapter.limits();
         limits.max_storage_buffer_binding_size = has.max_storage_buffer_binding_size;
@@ -152,13 +185,14 @@ impl WgpuDevice {
         let timestamps = Timestamps::new(&device, &queue, &clock);
         let caps = adapter::caps(found);
         let disk = Arc::new(DiskCache::open(&device, &found.info));
+        let cokernels = Arc::new(Cokernels::new(device.clone(), disk.clone(), caps.subgroup));
         Ok(WgpuDevice {
             quotas: Quotas::new(caps.limits.binding_bytes_max),
             caps,
             pooled: HashSet::new(),
             pools: Pools::default(),
-            pipelines: Arc::new(Pipelines::new(device.clone(), disk.clone())),
-            cokernels: Arc::new(Cokernels::new(device.clone(), disk)),
+            pipelines: Arc::new(Pipelines::new(device.clone(), disk)),
+            cokernels,
             scratch: Scratch::default(),
             program_buffers: Vec::new(),
             timestamps,
@@ -171,13 +205,14 @@ impl WgpuDevice {
             downloads: Pool::new(Direction::Read),
             in_flight: VecDeque::new(),
             counters: Counters::default(),
-            ids: 0,
+            ids: first,
+            id_step,
             lost,
         })
     }
 
     fn new_id(&mut self) -> u32 {
-        self.ids += 1;
+        self.ids += self.id_step;
         self.ids
     }
 
@@ -198,7 +233,7 @@ impl WgpuDevice {
     }
 
     /// As [`WgpuDevice::check`], of a region that was checked.
-    fn located(&self, region: Region) -> (wgpu::Buffer, u64) {
+    fn locate(&self, region: Region) -> (wgpu::Buffer, u64) {
         let range = &self.buffers[&region.buffer].range;
         (range.buffer.clone(), range.offset + region.offset)
     }
@@ -240,6 +275,12 @@ impl WgpuDevice {
         let (buffer, created) = pool.take(&self.device, bytes);
         self.counters.buffers += u64::from(created);
         buffer
+    }
+
+    /// The oldest submission under way; it can be waited for without the device.
+    fn front(&self) -> Option<Front> {
+        let front = self.in_flight.front()?;
+        Some(Front { device: self.device.clone(), index: front.index.clone() })
     }
 
     /// Takes the oldest submission's results, if it is finished.
@@ -325,7 +366,7 @@ impl Device for WgpuDevice {
 
     fn read(&mut self, region: Region) -> Result<Vec<u8>, HalError> {
         self.check(region)?;
-        let (buffer, offset) = self.located(region);
+        let (buffer, offset) = self.locate(region);
         if region.bytes == 0 {
             return Ok(Vec::new());
         }
@@ -372,12 +413,18 @@ impl Device for WgpuDevice {
 
     fn prepare(&mut self, stages: &[Stage]) -> Result<usize, HalError> {
         let mut together = 0;
+        let mut missing = Missing::default();
         for stage in stages {
             let Some(needs) = stage::needs(stage, &self.recordings) else { continue };
-            if self.cokernels.fits(&needs.uses, needs.pooled).is_ok() {
-                self.cokernels.make(&needs.uses, needs.pooled)?;
+            if needs.find(&self.cokernels).is_some() {
+                together += 1;
+            } else if self.cokernels.fits(&needs.uses, needs.pooled).is_ok() {
+                missing.add(&needs.uses, needs.pooled);
                 together += 1;
             }
+        }
+        for (uses, pooled) in missing.joined(|uses, pooled| self.cokernels.fits(uses, pooled).is_ok()) {
+            self.cokernels.make(&uses, pooled)?;
         }
         Ok(together)
     }
@@ -411,7 +458,7 @@ impl Device for WgpuDevice {
         plan::check(&submission, installed, |region| self.check(region).map(|_| ()))?;
         let plan = self.plan(&submission.stages);
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let (upload, programs) = self.encode_uploads(&submission.uploads, &plan, &mut encoder);
+        let (upload, programs) = self.encode_uploads(&submission.uploads, &plan, &mut encoder)?;
         let mut timed = self.encode_stages(&submission, &plan, programs.as_ref(), &mut encoder);
         let read_bytes: u64 = submission.reads.iter().map(|r| r.bytes).sum();
         let time_bytes = timed.as_ref().map_or(0, |t| (t.dispatches.len() as u64 + 1) * 8);
@@ -420,7 +467,7 @@ impl Device for WgpuDevice {
         if let Some(staging) = &read {
             let mut at = 0;
             for region in submission.reads.iter().filter(|r| r.bytes > 0) {
-                let (from, offset) = self.located(*region);
+                let (from, offset) = self.locate(*region);
                 encoder.copy_buffer_to_buffer(&from, offset, staging, at, region.bytes);
                 at += region.bytes;
             }
@@ -458,17 +505,12 @@ impl Device for WgpuDevice {
     }
 
     fn poll(&mut self, wait: Wait, out: &mut Vec<Completion>) -> Result<(), HalError> {
-        let Some(front) = self.in_flight.front() else {
+        let Some(front) = self.front() else {
             return self.check_lost();
         };
-        let index = front.index.clone();
-        let poll = match wait {
-            Wait::No => wgpu::PollType::Poll,
-            Wait::AtMost(time) => wgpu::PollType::Wait { submission_index: Some(index), timeout: Some(time) },
-        };
-        match self.device.poll(poll) {
-            Ok(_) | Err(wgpu::PollError::Timeout) => {}
-            Err(e) => return Err(HalError::DeviceLost(e.to_string())),
+        match wait {
+            Wait::No => front.look(wgpu::PollType::Poll)?,
+            Wait::AtMost(time) => front.wait(time)?,
         }
         self.check_lost()?;
         let before = out.len();

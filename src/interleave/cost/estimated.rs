@@ -33,6 +33,8 @@ pub(super) struct Parts {
     pub(super) gaps_ns: f64,
     /// All bytes over the bandwidth.
     pub(super) traffic_ns: f64,
+    /// Time of all slots together: pieces, gaps and passes of every chain.
+    pub(super) slot_ns: f64,
     /// The whole stage.
     pub(super) ns: f64,
 }
@@ -61,6 +63,7 @@ impl Estimated {
                         (parts.longest_ns, parts.gaps_ns) = (ns, gaps_ns);
                     }
                 }
+                parts.slot_ns = parts.work_ns * f64::from(problem.machine.slots);
                 let pieces = stage.pieces().count() as f64;
                 let joins = stage.chains.len().saturating_sub(1) as f64;
                 parts.start_ns = pieces * launch_ns + joins * join_ns;
@@ -91,6 +94,9 @@ impl Estimated {
             }
             parts.bodies_ns = parts.bodies_ns.max(bodies_ns);
             let ns = work_ns + gaps_ns + bodies_ns;
+            let workers = chain.pieces.iter().map(|p| p.workers.min(p.n_tiles())).max().unwrap_or(1);
+            let tiles_ns: f64 = chain.pieces.iter().map(|p| tiles_ns(problem, p)).sum();
+            parts.slot_ns += tiles_ns + (gaps_ns + bodies_ns) * f64::from(workers);
             if chain.pieces.iter().any(|p| p.workers > 1) {
                 wide_ns = wide_ns.max(ns);
                 continue;
@@ -129,6 +135,11 @@ fn of_work(problem: &Problem, stage: &Stage) -> Parts {
     parts.work_ns /= f64::from(problem.machine.slots);
     parts.traffic_ns /= problem.machine.gbs;
     parts
+}
+
+/// A piece by one worker, in ns.
+fn tiles_ns(problem: &Problem, piece: &Piece) -> f64 {
+    problem.launch(piece.tenant, piece.launch).tiles_ns(piece.n_tiles())
 }
 
 /// The pieces of a chain, and the gaps between them, in ns.

@@ -14,7 +14,7 @@ pub use learned::{LearnOptions, Learned, LearnedReport};
 pub use measured::{DeviceRunner, MeasureOptions, Measured, Runner};
 pub use passes::Passes;
 
-use super::{Problem, Schedule, Stage};
+use super::{ChainForm, Problem, Schedule, Stage};
 use crate::hal::HalError;
 
 /// What something takes, and how sure that is.
@@ -69,11 +69,10 @@ pub trait CostModel {
     /// # Errors
     /// As [`CostModel::stage`].
     fn schedule(&mut self, problem: &Problem, schedule: &Schedule) -> Result<Estimate, CostError> {
-        let mut lanes = Lanes::new(problem);
+        let mut lanes = Lanes::new(problem, schedule);
         for stages in &schedule.lanes {
             for stage in stages {
-                let estimate = self.stage(problem, stage)?;
-                lanes.stage(problem, stage, estimate);
+                lanes.stage(stage, self.stage(problem, stage)?);
             }
             lanes.end();
         }
@@ -84,24 +83,49 @@ pub trait CostModel {
 /// Adds stages up to lanes and lanes to a schedule.
 struct Lanes<'a> {
     problem: &'a Problem,
+    /// Counts what lanes share; only where there are several.
+    counted: Option<Estimated>,
     lane_ns: f64,
     longest_ns: f64,
     sum_ns: f64,
-    busy_ns: f64,
+    /// Time of all slots, of the memory, and of the host's launches.
+    slot_ns: f64,
+    traffic_ns: f64,
+    host_ns: f64,
     variance: f64,
     used: usize,
 }
 
 impl<'a> Lanes<'a> {
-    fn new(problem: &'a Problem) -> Lanes<'a> {
-        Lanes { problem, lane_ns: 0.0, longest_ns: 0.0, sum_ns: 0.0, busy_ns: 0.0, variance: 0.0, used: 0 }
+    fn new(problem: &'a Problem, schedule: &Schedule) -> Lanes<'a> {
+        let several = schedule.lanes.iter().filter(|l| !l.is_empty()).count() > 1;
+        Lanes {
+            problem,
+            counted: several.then(Estimated::new),
+            lane_ns: 0.0,
+            longest_ns: 0.0,
+            sum_ns: 0.0,
+            slot_ns: 0.0,
+            traffic_ns: 0.0,
+            host_ns: 0.0,
+            variance: 0.0,
+            used: 0,
+        }
     }
 
-    fn stage(&mut self, problem: &Problem, stage: &Stage, estimate: Estimate) {
+    fn stage(&mut self, stage: &Stage, estimate: Estimate) {
         self.lane_ns += estimate.ns;
         // Errors of stages are taken for independent.
         self.variance += (estimate.ns * estimate.relative_error).powi(2);
-        self.busy_ns += stage.pieces().map(|p| problem.launch(p.tenant, p.launch).tiles_ns(p.n_tiles())).sum::<f64>();
+        if let Some(counted) = &mut self.counted {
+            let parts = counted.parts(self.problem, stage);
+            self.slot_ns += parts.slot_ns;
+            self.traffic_ns += parts.traffic_ns;
+            // One host launches for all streams; each logical device has a thread of its own.
+            if matches!(self.problem.machine.chains, ChainForm::Streams { .. }) {
+                self.host_ns += parts.start_ns;
+            }
+        }
     }
 
     fn end(&mut self) {
@@ -116,13 +140,12 @@ impl<'a> Lanes<'a> {
 
     fn estimate(&self) -> Estimate {
         let machine = &self.problem.machine;
-        let shared_ns = if self.used > 1 {
+        let mut ns = self.longest_ns;
+        if self.used > 1 {
             let overlapping = f64::from(machine.lanes).min(self.used as f64);
-            (self.sum_ns / overlapping).max(self.busy_ns / f64::from(machine.slots) + machine.submission_ns)
-        } else {
-            0.0
-        };
-        let ns = self.longest_ns.max(shared_ns);
+            let work_ns = (self.slot_ns / f64::from(machine.slots)).max(self.traffic_ns).max(self.host_ns);
+            ns = ns.max(self.sum_ns / overlapping).max(work_ns + machine.submission_ns);
+        }
         let relative_error = if self.sum_ns > 0.0 { self.variance.sqrt() / self.sum_ns } else { 0.0 };
         Estimate { ns, relative_error }
     }

@@ -17,29 +17,32 @@ pub struct Divide {
 impl Rewrite for Divide {
     fn apply(&self, problem: &Problem, schedule: &Schedule) -> Option<Schedule> {
         let stage = schedule.lanes.get(self.lane)?.get(self.stage)?;
-        let mut halves = [Stage::default(), Stage::default()];
-        for chain in &stage.chains {
-            let time = |p: &Piece| problem.launch(p.tenant, p.launch).tiles_ns(p.n_tiles());
-            let all: f64 = chain.pieces.iter().map(time).sum();
-            let mut sum = 0.0;
-            let stays = |p: &&Piece| {
-                sum += time(p);
-                sum - time(p) / 2.0 <= all * self.at
-            };
-            let n = chain.pieces.iter().take_while(stays).count();
-            for (half, pieces) in halves.iter_mut().zip([&chain.pieces[..n], &chain.pieces[n..]]) {
-                if !pieces.is_empty() {
-                    half.chains.push(Chain { pieces: pieces.to_vec() });
-                }
-            }
-        }
-        if halves.iter().any(|h| h.chains.is_empty()) {
-            return None;
-        }
+        let halves = divided(problem, stage, self.at)?;
         let mut changed = schedule.clone();
         changed.lanes[self.lane].splice(self.stage..=self.stage, halves);
         checked(problem, changed)
     }
+}
+
+/// Both parts of a stage, which are right where it is; `None` where one of them would be empty.
+pub(in crate::interleave) fn divided(problem: &Problem, stage: &Stage, at: f64) -> Option<[Stage; 2]> {
+    let mut halves = [Stage::default(), Stage::default()];
+    for chain in &stage.chains {
+        let time = |p: &Piece| problem.launch(p.tenant, p.launch).tiles_ns(p.n_tiles());
+        let all: f64 = chain.pieces.iter().map(time).sum();
+        let mut sum = 0.0;
+        let stays = |p: &&Piece| {
+            sum += time(p);
+            sum - time(p) / 2.0 <= all * at
+        };
+        let n = chain.pieces.iter().take_while(stays).count();
+        for (half, pieces) in halves.iter_mut().zip([&chain.pieces[..n], &chain.pieces[n..]]) {
+            if !pieces.is_empty() {
+                half.chains.push(Chain { pieces: pieces.to_vec() });
+            }
+        }
+    }
+    halves.iter().all(|h| !h.chains.is_empty()).then_some(halves)
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! Two neighbouring stages become one: what followed a border follows in its chain. It saves a dispatch and the wait of the
 //! shorter chains for the longest.
 
-use super::{Rewrite, checked};
+use std::collections::HashSet;
+
+use super::{Rewrite, checked, single_workers};
+use crate::interleave::check::machine_rules;
 use crate::interleave::{Chain, Problem, Schedule, Stage};
 
 /// Puts a stage and the next one of its lane together. Chains of tenants that stand in one chain of the other stage become one
@@ -18,7 +21,7 @@ impl Rewrite for Join {
     fn apply(&self, problem: &Problem, schedule: &Schedule) -> Option<Schedule> {
         let stages = schedule.lanes.get(self.lane)?;
         let (first, second) = (stages.get(self.stage)?, stages.get(self.stage + 1)?);
-        let joined = joined(first, second);
+        let joined = joined(problem, first, second)?;
         let mut changed = schedule.clone();
         let stages = &mut changed.lanes[self.lane];
         stages.remove(self.stage + 1);
@@ -27,17 +30,26 @@ impl Rewrite for Join {
     }
 }
 
-fn joined(first: &Stage, second: &Stage) -> Stage {
-    let mut chains: Vec<Chain> = first.chains.clone();
+/// Both stages as one, right where both are; `None` where the machine cannot run it.
+pub(in crate::interleave) fn joined(problem: &Problem, first: &Stage, second: &Stage) -> Option<Stage> {
+    let tenants = |chain: &Chain| chain.pieces.iter().map(|p| p.tenant).collect::<HashSet<u32>>();
+    let mut chains: Vec<(HashSet<u32>, Chain)> = first.chains.iter().map(|c| (tenants(c), c.clone())).collect();
     for chain in &second.chains {
-        let shares = |other: &Chain| other.pieces.iter().any(|a| chain.pieces.iter().any(|b| a.tenant == b.tenant));
+        let mut own = tenants(chain);
         // All chains that it may depend on come before it.
-        let (before, mut apart): (Vec<Chain>, Vec<Chain>) = chains.into_iter().partition(shares);
-        let pieces = before.into_iter().flat_map(|c| c.pieces).chain(chain.pieces.iter().copied()).collect();
-        apart.push(Chain { pieces });
+        let (before, mut apart): (Vec<_>, Vec<_>) = chains.into_iter().partition(|(other, _)| !other.is_disjoint(&own));
+        let mut pieces = Vec::new();
+        for (other, chain) in before {
+            own.extend(other);
+            pieces.extend(chain.pieces);
+        }
+        pieces.extend(&chain.pieces);
+        apart.push((own, Chain { pieces }));
         chains = apart;
     }
-    Stage { chains }
+    let mut stage = Stage { chains: chains.into_iter().map(|(_, chain)| chain).collect() };
+    single_workers(problem, &mut stage);
+    machine_rules(problem, &stage).is_ok().then_some(stage)
 }
 
 #[cfg(test)]

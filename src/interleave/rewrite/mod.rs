@@ -10,7 +10,9 @@ mod split;
 
 pub use border::{Border, Way};
 pub use divide::Divide;
+pub(super) use divide::divided;
 pub use join::Join;
+pub(super) use join::joined;
 pub use split::{Onto, Split};
 
 use std::fmt;

@@ -37,12 +37,7 @@ impl Search for Annealing {
     fn search(&mut self, problem: &Problem, cost: &mut dyn CostModel, budget: &Budget) -> Result<Found, CostError> {
         let mut rng = StdRng::seed_from_u64(self.seed);
         let mut hunt = Hunt::begin(problem, cost, budget)?;
-        for schedule in greedy::candidates(problem) {
-            if !hunt.goes_on() {
-                break;
-            }
-            hunt.consider(schedule)?;
-        }
+        greedy::consider_all(&mut hunt)?;
         let (mut current, mut current_ns) = (hunt.best().0.clone(), hunt.best().1);
         let mut vain = 0;
         while hunt.goes_on() && vain < VAIN_MAX {

@@ -3,11 +3,12 @@
 //! Stage by stage, the tenants with most work left are put side by side as far as all slots stay busy: where one chain would end
 //! much before the others all are cut there, and what is left is dealt out anew. A tenant with more work left than the others
 //! can fill the slots beside goes ahead alone where its launches are long enough to be worth the whole device. That is done in
-//! a few variants (tenants at once, parts of each, lanes), of which the cost model chooses; so their number is all that the
-//! search evaluates.
+//! a few variants (tenants at once, parts of each, lanes), of which the cost model chooses, and the best ones are polished
+//! (`polish.rs`); so their number is all that the search evaluates.
 
 use super::hunt::Hunt;
 use super::pack::{Cursor, Segment, side_by_side};
+use super::polish::Polish;
 use super::{Budget, Found, Search};
 use crate::interleave::baseline::stages_of;
 use crate::interleave::cost::{CostError, CostModel};
@@ -15,6 +16,9 @@ use crate::interleave::{ChainForm, Problem, Schedule, Stage};
 
 /// A chain may end so many dispatches before another one ends, rather than that all are cut there.
 const UNEVEN_DISPATCHES: f64 = 3.0;
+
+/// Variants that are polished: the best ones.
+const POLISHED: usize = 5;
 
 /// The greedy search. It has no randomness.
 #[derive(Clone, Debug, Default)]
@@ -34,18 +38,38 @@ struct Variant {
 impl Search for Greedy {
     fn search(&mut self, problem: &Problem, cost: &mut dyn CostModel, budget: &Budget) -> Result<Found, CostError> {
         let mut hunt = Hunt::begin(problem, cost, budget)?;
-        for schedule in candidates(problem) {
-            if !hunt.goes_on() {
-                break;
-            }
-            hunt.consider(schedule)?;
-        }
+        consider_all(&mut hunt)?;
         Ok(hunt.end())
     }
 }
 
+/// Considers the schedules of all variants, and the best ones polished.
+pub(super) fn consider_all(hunt: &mut Hunt) -> Result<(), CostError> {
+    let problem = hunt.problem;
+    let mut best: Vec<(f64, Schedule)> = Vec::with_capacity(POLISHED + 1);
+    for schedule in candidates(problem) {
+        if !hunt.goes_on() {
+            break;
+        }
+        let ns = hunt.ns(&schedule)?;
+        hunt.keep(&schedule, ns);
+        best.push((ns, schedule));
+        best.sort_by(|a, b| a.0.total_cmp(&b.0));
+        best.truncate(POLISHED);
+    }
+    let mut polish = Polish::default();
+    for (_, schedule) in best {
+        if !hunt.goes_on() {
+            break;
+        }
+        let stages = schedule.lanes.into_iter().map(|lane| polish.lane(problem, lane));
+        hunt.consider(Schedule { lanes: stages.collect() })?;
+    }
+    Ok(())
+}
+
 /// The schedules of all variants, made as they are asked for.
-pub(super) fn candidates(problem: &Problem) -> impl Iterator<Item = Schedule> + '_ {
+fn candidates(problem: &Problem) -> impl Iterator<Item = Schedule> + '_ {
     let plans: Vec<Plan> = (0..problem.models.len() as u32).map(|tenant| Plan::of(problem, tenant)).collect();
     variants(problem).into_iter().map(move |variant| packed(problem, &plans, variant))
 }

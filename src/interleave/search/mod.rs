@@ -11,6 +11,7 @@ mod ios;
 mod moves;
 mod pack;
 mod pointers;
+mod polish;
 mod random;
 
 pub use annealing::Annealing;

@@ -114,9 +114,7 @@ fn workers(problem: &Problem, schedule: &Schedule, at: Place, rng: &mut StdRng) 
 fn lift(problem: &Problem, schedule: &Schedule, at: Place) -> Option<Schedule> {
     let stage = &schedule.lanes[at.lane][at.stage];
     let chain = &stage.chains[at.chain].pieces;
-    if stage.pieces().nth(1).is_none() {
-        return None;
-    }
+    stage.pieces().nth(1)?;
     let piece = chain[at.piece];
     let mut before = stage.clone();
     before.chains[at.chain].pieces.truncate(at.piece);

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use naga::{Module, ResourceBinding};
+use naga::{Barrier, Block, Module, ResourceBinding, Statement};
 
 use super::super::compose::{declaration, function, parse, validate, value};
 use super::super::link::{self, Functions};
@@ -47,7 +47,11 @@ pub(super) fn lanes<'a>(parts: impl Iterator<Item = &'a Body> + Clone) -> Option
 ///
 /// # Errors
 /// A sentence that says why these kernels cannot be one.
-pub(super) fn compose(parts: &[Part], pooled: bool) -> Result<Module, String> {
+///
+/// `subgroup` is the size of all subgroups where they have one and can wait for each other. A workgroup of that size is one
+/// subgroup, and its barriers are a subgroup's: on software devices those cost nothing, neither in time nor in compilation
+/// (lavapipe makes every other barrier a point where a coroutine is left).
+pub(super) fn compose(parts: &[Part], pooled: bool, subgroup: Option<u32>) -> Result<Module, String> {
     let lanes = lanes(parts.iter().map(|p| &*p.body)).ok_or("their workgroups work together and differ in size")?;
     let mut module = Module::default();
     let memory = match pooled {
@@ -73,8 +77,33 @@ pub(super) fn compose(parts: &[Part], pooled: bool) -> Result<Module, String> {
     let driver = parse("driver", &driver(parts, lanes, pooled))?;
     link::append(&mut module, &driver, &known)?;
     naga::compact::compact(&mut module, naga::compact::KeepUnused::No);
+    if subgroup == Some(lanes) {
+        let functions = module.functions.iter_mut().map(|(_, function)| function);
+        let entries = module.entry_points.iter_mut().map(|entry| &mut entry.function);
+        functions.chain(entries).for_each(|function| of_subgroup(&mut function.body));
+    }
     validate(&module)?;
     Ok(module)
+}
+
+/// Makes all barriers a subgroup's that order the same memory as before.
+fn of_subgroup(block: &mut Block) {
+    for statement in block.iter_mut() {
+        match statement {
+            Statement::ControlBarrier(flags) => *flags |= Barrier::SUB_GROUP,
+            Statement::Block(block) => of_subgroup(block),
+            Statement::If { accept, reject, .. } => {
+                of_subgroup(accept);
+                of_subgroup(reject);
+            }
+            Statement::Switch { cases, .. } => cases.iter_mut().for_each(|case| of_subgroup(&mut case.body)),
+            Statement::Loop { body, continuing, .. } => {
+                of_subgroup(body);
+                of_subgroup(continuing);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// The entry point in WGSL, with empty declarations of the tile functions.

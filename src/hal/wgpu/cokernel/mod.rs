@@ -7,6 +7,7 @@
 
 mod body;
 mod compose;
+mod missing;
 mod program;
 
 use std::borrow::Cow;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use body::Body;
 use compose::Part;
 pub(super) use compose::SLOT_BINDINGS;
+pub(super) use missing::Missing;
 pub(super) use program::{Entry, Programs};
 
 use super::compose::Job;
@@ -69,6 +71,8 @@ pub(super) struct Layout {
 pub(super) struct Cokernels {
     device: wgpu::Device,
     disk: Arc<DiskCache>,
+    /// The size of all subgroups, where they have one and have barriers.
+    subgroup: Option<u32>,
     /// The layout of the bind group of programs.
     pub(super) programs: wgpu::BindGroupLayout,
     state: Mutex<State>,
@@ -86,12 +90,13 @@ struct State {
 }
 
 impl Cokernels {
-    pub(super) fn new(device: wgpu::Device, disk: Arc<DiskCache>) -> Cokernels {
+    pub(super) fn new(device: wgpu::Device, disk: Arc<DiskCache>, subgroup: Option<u32>) -> Cokernels {
+        let subgroup = subgroup.filter(|_| device.features().contains(wgpu::Features::SUBGROUP_BARRIER));
         let programs = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("programs"),
             entries: &[entry(0, true)],
         });
-        Cokernels { device, disk, programs, state: Mutex::default() }
+        Cokernels { device, disk, subgroup, programs, state: Mutex::default() }
     }
 
     /// The number of a kernel, the same for equal ones.
@@ -107,7 +112,7 @@ impl Cokernels {
     pub(super) fn described(&self, uses: &[Use], pooled: bool) -> CoKernel {
         let state = self.lock();
         let kernels = uses.iter().map(|(kernel, slot)| (state.kernels[kernel.0 as usize].clone(), *slot)).collect();
-        CoKernel { kernels, pooled }
+        CoKernel { kernels, pooled, member: 0 }
     }
 
     /// A compiled co-kernel that runs all of `uses`: of several the smallest.
@@ -209,7 +214,7 @@ impl Cokernels {
             .map(|(kernel, slot)| Ok(Part { body: self.body(*kernel, pooled)?, slot: *slot }))
             .collect::<Result<_, String>>()?;
         let slots = uses.iter().map(|(_, slot)| slot + 1).max().unwrap_or(1);
-        let module = compose::compose(&parts, pooled)?;
+        let module = compose::compose(&parts, pooled, self.subgroup)?;
         let pairs = parts.iter().any(|p| p.body.pairs);
         let layout = self.layout(slots, pairs);
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
