@@ -14,7 +14,7 @@ use rand::{Rng, SeedableRng};
 
 /// Networks of the zoo with small launches, and their dimensions.
 const MODELS: [(&str, &[(&str, usize)]); 3] =
-    [("keyword_spotting", &[]), ("lstm", &[("N", 1), ("T", 3)]), ("bert_tiny", &[("N", 1), ("T", 2)])];
+    [("keyword_spotting", &[]), ("lstm", &[("N", 1), ("T", 3)]), ("bert_tiny", &[("N", 1), ("S", 2)])];
 
 fn graphs() -> Vec<Arc<Graph>> {
     let load = |(name, dims): (&str, &[(&str, usize)])| {

@@ -6,8 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::TenantSpec;
 use super::command::{Command, LoadReply};
-use super::dispatcher::Lane;
-use super::dispatcher::Ticket;
+use super::dispatcher::{Lane, Ticket};
 use crate::graph::Compiled;
 use crate::hal::{Clock, CoKernel, Compiler, HalError, caught};
 use crate::tensor::{HostTensor, Nanos, TenantId};

@@ -26,9 +26,9 @@ pub mod interleaving;
 mod loaded;
 mod pending;
 mod request;
-mod segment;
 pub mod run;
 pub mod scenario;
+mod segment;
 mod tenant;
 mod thread;
 mod trace;
@@ -240,16 +240,16 @@ impl Builder {
         self
     }
 
+    /// Where the tenants' memory lies; [`Memory::Isolated`] unless said.
+    pub fn memory(mut self, memory: Memory) -> Builder {
+        self.memory = memory;
+        self
+    }
+
     /// Logical devices of a wgpu adapter at most, for policies that give each tenant a lane of its own; eight unless said. They
     /// are opened as tenants come. With one, all lanes share a queue, on which tenants' work may not overlap.
     pub fn logical_devices(mut self, n: usize) -> Builder {
         self.logical_devices = n.max(1);
-        self
-    }
-
-    /// Where the tenants' memory lies; [`Memory::Isolated`] unless said.
-    pub fn memory(mut self, memory: Memory) -> Builder {
-        self.memory = memory;
         self
     }
 
@@ -350,8 +350,8 @@ impl Engine {
             submission_target: None,
             cpu_threads: cpu_pool::threads(),
             numerics: true,
-            logical_devices: LOGICAL_DEVICES,
             memory: Memory::default(),
+            logical_devices: LOGICAL_DEVICES,
         }
     }
 

@@ -6,8 +6,8 @@
 //! chains, and the faster form stays ([`Segments::learn_chain`]). Until then, and where the device cannot compile a chain's kernels
 //! together, launches run apart. A segment that cannot be compiled is divided in two, which may be.
 //!
-//! Deliberately not here: a new trial when the device's other load changes; both forms are timed by the device's own clock, one
-//! dispatch at a time, so other tenants change neither much.
+//! Deliberately not here: a new trial when the device's other load changes. Both forms are timed by the device's own clock, and
+//! of several timings the least counts, so other tenants change neither much.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,9 +21,12 @@ pub(super) const KERNELS_MAX: usize = 8;
 /// Kernels of a segment at most where memory is pooled, so that chains of two tenants are within [`KERNELS_MAX`].
 const POOLED_KERNELS_MAX: usize = KERNELS_MAX / 2;
 
-/// A driver may count loop passes that a kernel's own count does not know, so chains stay this many times below the bound, as
-/// in `hal::cut`.
-const ITERATIONS_MARGIN: u32 = 3;
+/// A driver may count loop passes that a kernel's own count does not know, up to three times as many for some kernels
+/// (`hal::cut`), and in a co-kernel those of its entry point besides; so chains stay this many times below the bound.
+const ITERATIONS_MARGIN: u32 = 5;
+
+/// Loop iterations of a launch beside its tiles': a pass over idle bodies, every loop of which a driver may count once.
+const PIECE_ITERATIONS: u64 = 64;
 
 /// Workgroups of a chain may be this small; kernels with larger ones are walked in a loop.
 const LANES_MIN: u32 = 8;
@@ -287,7 +290,7 @@ impl Part {
         }
         let iterations = |l: &Launch| {
             let walks = if bounded { u64::from(l.kernel.lanes.div_ceil(LANES_MIN)) } else { 1 };
-            u64::from(l.tiles) * (u64::from(l.tile_iterations) + 1) * walks
+            PIECE_ITERATIONS + u64::from(l.tiles) * (u64::from(l.tile_iterations) + 1) * walks
         };
         let kernels = launches.iter().map(|l| l.kernel.clone()).collect();
         Some(Part { kernels, weights, iterations: launches.iter().map(iterations).sum(), ns })

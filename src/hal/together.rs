@@ -22,4 +22,6 @@ pub struct CoKernel {
     pub kernels: Vec<(Arc<KernelSpec>, u32)>,
     /// Memory is pooled ([`super::Device::pool`]).
     pub pooled: bool,
+    /// The logical device that it is for, where a device is several.
+    pub member: usize,
 }

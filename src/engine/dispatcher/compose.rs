@@ -104,23 +104,14 @@ impl Composer {
                 chain_slices(&tenant.shared.recording, tenant.recording, operators.clone(), &mut stage.slices);
                 self.runs[at].next = operators.end;
                 draft.submission.stages.push(stage);
-                draft
-                    .measured
-                    .push(Measured { stages: first..first + 1, what: What::Chain(run.tenant, operators) });
+                draft.measured.push(Measured { stages: first..first + 1, what: What::Chain(run.tenant, operators) });
             }
             Form::Chain(operators, false) => self.combine(at, operators, draft, board, combos),
         }
     }
 
     /// A stage of a run's chain and of chains of others.
-    fn combine(
-        &mut self,
-        at: usize,
-        operators: Range<u32>,
-        draft: &mut Draft,
-        board: &Board,
-        combos: &mut Combos,
-    ) {
+    fn combine(&mut self, at: usize, operators: Range<u32>, draft: &mut Draft, board: &Board, combos: &mut Combos) {
         self.chains.clear();
         self.chains.push((at, operators));
         let others = self.runs.iter().enumerate().filter(|(other, r)| *other != at && r.next < r.end);

@@ -141,8 +141,8 @@ impl Dispatcher {
     pub(in crate::engine) fn unload(&mut self, id: TenantId) {
         let Some(tenant) = self.board.remove(id) else { return };
         self.cpu.forget(id);
-        self.give_back(&tenant.lane);
         self.combos.forget(id);
+        self.give_back(&tenant.lane);
         let gone = || InferError::TenantGone { tenant: tenant.shared.name.clone() };
         let current = tenant.current.map(|c| c.request);
         for request in current.into_iter().chain(tenant.queue) {

@@ -21,8 +21,9 @@ use member::{Member, News};
 
 use super::Found;
 use crate::hal::{
-    BufferId, Clock, Compiler, Completion, Counters, Device, DeviceCaps, HalError, InstallProgress, LaneId, LaneSpec,
-    Recording, RecordingId, Region, SharedClock, Stage, Submission, SubmissionId, Unavailable, Wait, WallClock,
+    BufferId, Clock, CoKernel, Compiler, Completion, Counters, Device, DeviceCaps, HalError, InstallProgress, LaneId,
+    LaneSpec, Recording, RecordingId, Region, SharedClock, Stage, Submission, SubmissionId, Together, Unavailable,
+    Wait, WallClock,
 };
 use crate::tensor::TenantId;
 
@@ -279,6 +280,19 @@ impl Device for WgpuFleet {
         Ok(prepared)
     }
 
+    fn together(&self, stage: &Stage) -> Together {
+        let Some(first) = stage.slices.first() else { return Together::Apart };
+        let member = self.member_of(first.recording.0);
+        if stage.slices.iter().any(|s| self.member_of(s.recording.0) != member) {
+            return Together::Apart;
+        }
+        match self.members.get(member).map(|m| m.device().together(stage)) {
+            Some(Together::Compile(wanted)) => Together::Compile(CoKernel { member, ..wanted }),
+            Some(together) => together,
+            None => Together::Apart,
+        }
+    }
+
     fn uninstall(&mut self, recording: RecordingId) {
         if let Some(member) = self.of(recording.0) {
             member.device().uninstall(recording);
@@ -378,6 +392,13 @@ impl Compiler for FleetCompiler {
             Some(compiler) => compiler.compile(recording, progress),
             // Its installation compiles it.
             None => Ok(()),
+        }
+    }
+
+    fn compile_together(&self, wanted: &CoKernel) -> Result<(), HalError> {
+        match self.members.get(wanted.member).and_then(Option::as_ref) {
+            Some(compiler) => compiler.compile_together(wanted),
+            None => Err(HalError::DeviceLost(format!("logical device {} is not open", wanted.member))),
         }
     }
 }

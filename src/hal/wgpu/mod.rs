@@ -39,8 +39,9 @@ use timestamps::Timestamps;
 
 use super::quota::Quotas;
 use super::{
-    BufferId, Clock, CoKernel, Compiler, Completion, Counters, Device, DeviceCaps, HalError, InstallProgress, LaneId, LaneSpec,
-    Recording, RecordingId, Region, SharedClock, Stage, Submission, SubmissionId, Together, Unavailable, Wait, WallClock, plan,
+    BufferId, Clock, CoKernel, Compiler, Completion, Counters, Device, DeviceCaps, HalError, InstallProgress, LaneId,
+    LaneSpec, Recording, RecordingId, Region, SharedClock, Stage, Submission, SubmissionId, Together, Unavailable,
+    Wait, WallClock, plan,
 };
 use crate::tensor::{Nanos, TenantId};
 
@@ -94,6 +95,23 @@ struct InFlight {
     timed: Option<Timed>,
 }
 
+/// Compiles for a device on any thread.
+struct WgpuCompiler {
+    pipelines: Arc<Pipelines>,
+    cokernels: Arc<Cokernels>,
+}
+
+impl Compiler for WgpuCompiler {
+    fn compile(&self, recording: &Recording, progress: InstallProgress) -> Result<(), HalError> {
+        self.pipelines.of(recording, progress).map(drop)
+    }
+
+    fn compile_together(&self, wanted: &CoKernel) -> Result<(), HalError> {
+        let uses: Vec<_> = wanted.kernels.iter().map(|(k, slot)| (self.cokernels.number(k), *slot)).collect();
+        self.cokernels.make(&uses, wanted.pooled).map(drop)
+    }
+}
+
 /// A submission under way, for whoever waits for it.
 struct Front {
     device: wgpu::Device,
@@ -112,23 +130,6 @@ impl Front {
             Ok(_) | Err(wgpu::PollError::Timeout) => Ok(()),
             Err(e) => Err(HalError::DeviceLost(e.to_string())),
         }
-    }
-}
-
-/// Compiles for a device on any thread.
-struct WgpuCompiler {
-    pipelines: Arc<Pipelines>,
-    cokernels: Arc<Cokernels>,
-}
-
-impl Compiler for WgpuCompiler {
-    fn compile(&self, recording: &Recording, progress: InstallProgress) -> Result<(), HalError> {
-        self.pipelines.of(recording, progress).map(drop)
-    }
-
-    fn compile_together(&self, wanted: &CoKernel) -> Result<(), HalError> {
-        let uses: Vec<_> = wanted.kernels.iter().map(|(k, slot)| (self.cokernels.number(k), *slot)).collect();
-        self.cokernels.make(&uses, wanted.pooled).map(drop)
     }
 }
 

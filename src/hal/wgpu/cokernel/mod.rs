@@ -112,7 +112,7 @@ impl Cokernels {
     pub(super) fn described(&self, uses: &[Use], pooled: bool) -> CoKernel {
         let state = self.lock();
         let kernels = uses.iter().map(|(kernel, slot)| (state.kernels[kernel.0 as usize].clone(), *slot)).collect();
-        CoKernel { kernels, pooled }
+        CoKernel { kernels, pooled, member: 0 }
     }
 
     /// A compiled co-kernel that runs all of `uses`: of several the smallest.
