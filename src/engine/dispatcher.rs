@@ -22,7 +22,7 @@ use super::cpu_pool::CpuPool;
 use super::fault::Faults;
 use super::request::{Ended, Request};
 use super::trace::Recorder;
-use super::{Config, InferError};
+use super::{Config, InferError, Memory};
 use crate::hal::{Completion, Device, HalError, LaneId, LaneSpec, SubmissionId};
 use crate::service::policy::Policy;
 use crate::service::{Class, Decisions, Lanes};
@@ -113,7 +113,11 @@ impl Dispatcher {
         if let Some(recorder) = recorder.as_mut().filter(|_| lanes == Lanes::One) {
             recorder.add_lane(common.id, "queue");
         }
-        let units = device.caps().compute_units.unwrap_or(1);
+        // Isolated memory needs a co-kernel for each set of tenants, so too many for what they gain.
+        let units = match config.memory {
+            Memory::Pooled => device.caps().compute_units.unwrap_or(1),
+            Memory::Isolated => 1,
+        };
         let decisions = Decisions::with_capacity(config.launches_per_submission as usize);
         Ok(Dispatcher {
             device,
