@@ -71,7 +71,7 @@ fn what_cannot_be_done_says_what_to_do_instead() {
     let sim = ["--device", "sim:t4", "--rounds", "1"];
     call(&[&["interleave", &other, "--out", &out], &sim[..]].concat()).expect(0);
     let refused = |args: &[&str], expected: &str| {
-        let said = call(&[&["interleave"], args, &sim[..]].concat()).expect(2).stderr;
+        let said = call(&[&["interleave"], args, &sim[..]].concat()).expect(2).err;
         assert!(said.contains(expected), "{said}");
     };
     refused(&[&scenario, "--schedule", &out], "was made for");

@@ -185,6 +185,7 @@ impl<'a> Forms<'a> {
                 expected = outputs;
             } else if let Some(at) = (0..expected.len()).find(|&t| expected[t] != outputs[t]) {
                 let tenant = self.participants[at].name.clone();
+                tracing::error!("the schedule of {}:\n{}", form.name, form.schedule);
                 return Err(InterleaveError::Differs { tenant, form: form.name.clone() });
             }
         }

@@ -106,12 +106,14 @@ fn build(
     buffers.push(arena);
     let lowering = Lowering { graph, layouts: &layouts, offsets: &plan.offsets, weight_buffers, arena };
     let mut operations = Vec::new();
+    let mut operands = Vec::new();
     for (at, item) in work.iter().enumerate() {
         if let Some(operation) = lowering.operation(item, weights.placed(at), device) {
             operations.push(operation);
+            operands.push(lowering.operands(item));
         }
     }
-    order::dependencies(&mut operations);
+    order::dependencies(&mut operations, &operands);
     let recording = Recording {
         name: graph.name.clone(),
         tenant,
@@ -280,6 +282,18 @@ impl Lowering<'_> {
             tile_iterations: launch.tile_iterations,
             weights: self.weight_buffers[segment],
         }
+    }
+
+    /// What its kernels read and write of the arena.
+    fn operands(&self, work: &Work) -> order::Operands {
+        let (inputs, outputs) = match work {
+            Work::Node { inputs, outputs, .. } => (inputs.as_slice(), outputs.as_slice()),
+            Work::Copy { from, to, .. } => (std::slice::from_ref(from), std::slice::from_ref(to)),
+        };
+        let of_arena = |homes: &[Home]| {
+            homes.iter().filter(|home| home.constant.is_none()).map(|home| self.tensor_at(home)).collect()
+        };
+        order::Operands { reads: of_arena(inputs), writes: of_arena(outputs) }
     }
 
     /// The view in words of the arena.

@@ -1,12 +1,21 @@
 //! Dependencies between operations: what reads or overwrites what another one wrote or read, in words of the arena. Only
 //! direct ones are kept.
+//!
+//! What an operation touches is what its host function touches and what its kernels touch: they differ where a layout
+//! forces a copy, which the kernel reads and the host function does not.
 
 use crate::hal::eval::extent;
 use crate::hal::{Operation, TensorRef};
 
-/// Sets [`Operation::deps`].
-pub(super) fn dependencies(operations: &mut [Operation]) {
-    let touched: Vec<Touched> = operations.iter().map(Touched::of).collect();
+/// Tensors that the kernels of an operation read and write.
+pub(super) struct Operands {
+    pub(super) reads: Vec<TensorRef>,
+    pub(super) writes: Vec<TensorRef>,
+}
+
+/// Sets [`Operation::deps`]; `operands` are of the same operations.
+pub(super) fn dependencies(operations: &mut [Operation], operands: &[Operands]) {
+    let touched: Vec<Touched> = operations.iter().zip(operands).map(|(o, of)| Touched::of(o, of)).collect();
     let words = operations.len().div_ceil(64);
     let mut before: Vec<Vec<u64>> = Vec::with_capacity(operations.len());
     for at in 0..operations.len() {
@@ -35,9 +44,12 @@ struct Touched {
 }
 
 impl Touched {
-    fn of(operation: &Operation) -> Touched {
-        let extents = |tensors: &[TensorRef]| tensors.iter().map(extent).collect();
-        Touched { reads: extents(&operation.inputs), writes: extents(&operation.outputs) }
+    fn of(operation: &Operation, operands: &Operands) -> Touched {
+        let extents = |host: &[TensorRef], kernels: &[TensorRef]| host.iter().chain(kernels).map(extent).collect();
+        Touched {
+            reads: extents(&operation.inputs, &operands.reads),
+            writes: extents(&operation.outputs, &operands.writes),
+        }
     }
 
     fn conflicts(&self, earlier: &Touched) -> bool {

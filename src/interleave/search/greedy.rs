@@ -56,9 +56,10 @@ impl Search for Greedy {
 fn refined(problem: &Problem, mut schedule: Schedule) -> Schedule {
     let mut rng = StdRng::seed_from_u64(0);
     let mut counted = Estimated::new();
-    // Of equal ones the one of fewer stages.
+    // Of equal ones the one of fewer stages and pieces.
     let mut cost = |schedule: &Schedule| {
-        (counted.schedule(problem, schedule).map_or(f64::INFINITY, |e| e.ns), schedule.n_stages())
+        let ns = counted.schedule(problem, schedule).map_or(f64::INFINITY, |e| e.ns);
+        (ns, schedule.n_stages(), schedule.pieces().count())
     };
     let mut least = cost(&schedule);
     for _ in 0..REFINE_PIECES / schedule.pieces().count().max(100) {
