@@ -387,7 +387,7 @@ mod tests {
     #[test]
     fn devices_without_co_kernels_or_timestamps_have_none() {
         for (cokernels, timestamps) in [(false, true), (true, false)] {
-            check(&DeviceCaps { cokernels, timestamps, ..caps() }, false, &[SMALL; 5], &[]);
+            check(&DeviceCaps { timestamps, cokernels, ..caps() }, false, &[SMALL; 5], &[]);
         }
     }
 

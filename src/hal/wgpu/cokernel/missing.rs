@@ -63,7 +63,7 @@ mod tests {
             sets in proptest::collection::vec(proptest::collection::hash_set(0u32..30, 1..14), 1..20)
         ) {
             let mut missing = Missing::default();
-            let largest = sets.iter().map(|s| s.len()).max().unwrap_or(0);
+            let largest = sets.iter().map(std::collections::HashSet::len).max().unwrap_or(0);
             let sets: Vec<Vec<Use>> =
                 sets.into_iter().map(|s| s.into_iter().map(|k| (KernelNumber(k), 0)).collect()).collect();
             sets.iter().for_each(|set| missing.add(set, true));
