@@ -378,7 +378,7 @@ mod tests {
         check(&caps(), false, &names, &[0..8, 8..10]);
         check(&caps(), true, &names, &[0..4, 4..8, 8..10]);
         let mut bounded = caps();
-        bounded.quirks.loop_iterations_max = Some(3 * 1000);
+        bounded.quirks.loop_iterations_max = Some(ITERATIONS_MARGIN * 1000);
         // Four tiles of 100 iterations each.
         check(&bounded, false, &[("a", 99, 10); 6], &[0..2, 2..4, 4..6]);
         check(&bounded, false, &[("a", 999, 10); 6], &[]);

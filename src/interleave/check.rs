@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(all.n_stages(), 2, "8,000 iterations each, 21,844 allowed: {all}");
         let schedule: Schedule = "lane 0\n0.0[0..8]x1 0.1[0..8]x1 0.2[0..8]x1".parse().unwrap();
         let message = schedule.check(&problem).unwrap_err().to_string();
-        assert!(message.contains("chain 0 takes 24000 loop iterations, 21844 are allowed"), "{message}");
+        assert!(message.contains("chain 0 takes 24192 loop iterations, 21844 are allowed"), "{message}");
         problem.machine.chains =
             crate::interleave::ChainForm::CoKernel { iterations_max: None, kernels_max: 2, body_ns: 0.0 };
         let message = schedule.check(&problem).unwrap_err().to_string();
