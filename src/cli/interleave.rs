@@ -155,14 +155,15 @@ impl Report for Interleaved {
         writeln!(out, "{} ({clock}), one request of each of {} tenants\n", r.device.name, r.tenants.len())?;
         let mut table = Table::new(&["round", "ms", "over best"]);
         let rows = [
-            ("sequential", r.sequential_ms),
-            ("naive interleaving", r.naive_ms),
-            ("a device per tenant", r.per_device_ms),
-            ("best", r.best_ms),
-            ("bound", r.bound_ms),
-            ("bound by peak rates", r.peak_bound_ms),
+            ("sequential", Some(r.sequential_ms)),
+            ("sequential, one worker", r.single_worker_ms),
+            ("naive interleaving", Some(r.naive_ms)),
+            ("a device per tenant", Some(r.per_device_ms)),
+            ("best", Some(r.best_ms)),
+            ("bound", Some(r.bound_ms)),
+            ("bound by peak rates", Some(r.peak_bound_ms)),
         ];
-        for (name, ms) in rows {
+        for (name, ms) in rows.into_iter().filter_map(|(name, ms)| Some((name, ms?))) {
             table.row([name.into(), number(Some(ms)), number(Some(ms / r.best_ms))]);
         }
         table.print(out)?;

@@ -35,6 +35,21 @@ impl Schedule {
         }
     }
 
+    /// As [`Schedule::sequential`] with one worker for each launch, in pieces that the device lets one worker do.
+    pub fn single_workers(problem: &Problem) -> Schedule {
+        let bound = problem.machine.iterations_max().map_or(u64::MAX, u64::from);
+        let mut stages = Vec::new();
+        for (tenant, model) in (0..).zip(&problem.models) {
+            for (launch, info) in (0..).zip(&model.launches) {
+                let most = (bound / info.iterations(1)).clamp(1, u64::from(info.tiles.max(1))) as u32;
+                let piece =
+                    |first: u32| Piece { tenant, launch, first, end: (first + most).min(info.tiles), workers: 1 };
+                stages.extend((0..info.tiles).step_by(most as usize).map(|first| Stage::of(piece(first))));
+            }
+        }
+        Schedule::of(stages)
+    }
+
     /// A lane for each tenant, in it each launch a stage of its own.
     pub fn lane_per_tenant(problem: &Problem) -> Schedule {
         Schedule { lanes: (0..problem.models.len() as u32).map(|tenant| alone(problem, tenant)).collect() }

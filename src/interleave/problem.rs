@@ -160,7 +160,7 @@ impl Problem {
             let mut ends: Vec<f64> = Vec::with_capacity(model.launches.len());
             for launch in &model.launches {
                 let begin = launch.deps.iter().map(|&d| ends[d as usize]).fold(0.0, f64::max);
-                ends.push(begin + launch.alone_ns);
+                ends.push(begin + launch.alone_ns.min(launch.worker_ns));
             }
             ends.into_iter().fold(0.0, f64::max)
         };

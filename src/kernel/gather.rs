@@ -155,6 +155,10 @@ impl Operator for Gather {
         Some(Stacked { operator: Arc::new(operator), inputs, outputs: vec![Joint::Leading(output)] })
     }
 
+    fn tables(&self) -> &'static [usize] {
+        &[0]
+    }
+
     fn reference(&self, inputs: &[HostTensor]) -> Vec<HostTensor> {
         let x = inputs[0].to_device_words().expect("a device type");
         let index = inputs[1].to_i64();

@@ -193,6 +193,11 @@ pub trait Operator: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Inputs of which it reads no more elements than it writes, however many there are: tables.
+    fn tables(&self) -> &'static [usize] {
+        &[]
+    }
+
     /// True for sums of products, whose plain reference is too slow to be anybody's CPU function.
     fn sums_products(&self) -> bool {
         false

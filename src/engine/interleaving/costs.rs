@@ -45,10 +45,7 @@ pub fn measure(rig: &mut Rig, handover: &Handover, progress: &mut dyn FnMut(usiz
         let worker = times(rig, lane, &single, handover)?;
         for (key, alone_ns) in &alone {
             let worker_ns = worker.get(key).copied().unwrap_or(*alone_ns);
-            costs.insert(
-                (tenant, key.0, key.1),
-                LaunchCost { alone_ns: *alone_ns, worker_ns: worker_ns.max(*alone_ns) },
-            );
+            costs.insert((tenant, key.0, key.1), LaunchCost { alone_ns: *alone_ns, worker_ns });
         }
     }
     Ok(costs)

@@ -11,6 +11,7 @@ use crate::interleave::search::{self, Budget};
 use crate::interleave::{Chain, Piece, Problem, Schedule};
 use crate::tensor::Nanos;
 use crate::timeline::Timeline;
+use std::ops::Range;
 
 /// Sequential per tenant: the first form.
 pub(super) const SEQUENTIAL: usize = 0;
@@ -18,8 +19,11 @@ pub(super) const SEQUENTIAL: usize = 0;
 pub(super) const NAIVE: usize = 1;
 /// A lane for each tenant: the third form.
 pub(super) const PER_DEVICE: usize = 2;
-/// The forms without interleaving.
-pub(super) const BASELINES: std::ops::RangeInclusive<usize> = SEQUENTIAL..=PER_DEVICE;
+/// Sequential per tenant, each launch by one worker: the fourth form, on devices of so few units that it is worth its time.
+pub(super) const SINGLE: usize = 3;
+
+/// Units up to which a launch by one worker is no waste of the device.
+const FEW_UNITS: u32 = 8;
 
 /// Logical devices of one form at most, unless it is one for each tenant.
 const LANES_MAX: usize = 8;
@@ -59,6 +63,8 @@ pub(super) struct Forms<'a> {
     /// With the lane of each tenant.
     rigs: Vec<(Vec<usize>, Rig)>,
     forms: Vec<Form>,
+    /// Forms without interleaving, the first ones.
+    n_baselines: usize,
 }
 
 impl<'a> Forms<'a> {
@@ -71,11 +77,21 @@ impl<'a> Forms<'a> {
         open: Open<'a>,
     ) -> Forms<'a> {
         let rigs = vec![(vec![0; participants.len()], rig)];
-        Forms { participants, problem, pooled, open, rigs, forms: Vec::new() }
+        Forms { participants, problem, pooled, open, rigs, forms: Vec::new(), n_baselines: 0 }
     }
 
     pub(super) fn all(&self) -> &[Form] {
         &self.forms
+    }
+
+    /// Those without interleaving.
+    pub(super) fn without(&self) -> Range<usize> {
+        0..self.n_baselines
+    }
+
+    /// Operators that no kernel computes, over all tenants.
+    pub(super) fn cpu_nodes(&self) -> usize {
+        self.rigs[0].1.cpu_nodes()
     }
 
     /// Adds the ways without interleaving, in the order of their constants.
@@ -91,7 +107,12 @@ impl<'a> Forms<'a> {
         let round = self.rigs[0].1.apart(per_tenant);
         self.forms.push(Form { name: "sequential".into(), schedule: sequential, cokernels: 0, rig: 0, round });
         self.push("naive", Schedule::breadth_first(self.problem), progress)?;
-        self.push("per-device", Schedule::lane_per_tenant(self.problem), progress)
+        self.push("per-device", Schedule::lane_per_tenant(self.problem), progress)?;
+        if self.problem.machine.single_workers() && self.problem.machine.slots <= FEW_UNITS {
+            self.push("single-worker", Schedule::single_workers(self.problem), progress)?;
+        }
+        self.n_baselines = self.forms.len();
+        Ok(())
     }
 
     /// Adds a form that is not there yet, with everything compiled that it needs.
@@ -203,6 +224,10 @@ impl<'a> Forms<'a> {
             let times = self.rounds(&candidates, rounds, progress)?;
             let mut ranked: Vec<usize> = (0..candidates.len()).collect();
             ranked.sort_by(|a, b| times.median_ns(*a).total_cmp(&times.median_ns(*b)));
+            for at in &ranked {
+                let (name, ms) = (&self.forms[candidates[*at]].name, times.median_ns(*at) / 1e6);
+                tracing::info!("{name}: {ms:.2} ms in {rounds} rounds");
+            }
             candidates = ranked.into_iter().take(FINALISTS).map(|at| candidates[at]).collect();
         }
         Ok(candidates.first().copied().unwrap_or(SEQUENTIAL))
@@ -215,7 +240,7 @@ impl<'a> Forms<'a> {
         rounds: usize,
         progress: &mut dyn FnMut(InterleaveStage),
     ) -> Result<Paired, InterleaveError> {
-        let forms: Vec<usize> = BASELINES.chain([best]).collect();
+        let forms: Vec<usize> = self.without().chain([best]).collect();
         self.rounds(&forms, rounds, progress)
     }
 

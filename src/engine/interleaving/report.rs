@@ -3,7 +3,7 @@
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::forms::{BASELINES, Forms, NAIVE, PER_DEVICE, SEQUENTIAL, Searched};
+use super::forms::{Forms, NAIVE, PER_DEVICE, SEQUENTIAL, SINGLE, Searched};
 use super::{InterleaveOptions, Paired, Participant};
 use crate::hal::DeviceCaps;
 use crate::interleave::{Problem, StoredSchedule};
@@ -26,6 +26,9 @@ pub struct InterleaveReport {
     pub naive_ms: f64,
     /// A lane (a logical device) for each tenant.
     pub per_device_ms: f64,
+    /// Sequential with one worker for each launch; only on devices of few units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub single_worker_ms: Option<f64>,
     /// The chosen schedule.
     pub best_ms: f64,
     /// The greatest of the critical path of launches alone and their work over the device's units.
@@ -116,8 +119,9 @@ pub(super) struct Measured<'a> {
 pub(super) fn make(m: &Measured) -> InterleaveReport {
     let ms = |at: usize| m.paired.median_ns(at) / 1e6;
     // The chosen form is the last of each round.
-    let chosen = *BASELINES.end() + 1;
-    let fastest = m.paired.fastest(BASELINES).unwrap_or(SEQUENTIAL);
+    let without = m.forms.without();
+    let chosen = without.end;
+    let fastest = m.paired.fastest(without.clone()).unwrap_or(SEQUENTIAL);
     let ratio = m.paired.ratio(chosen, fastest);
     let launches = || m.problem.models.iter().flat_map(|model| &model.launches);
     let flops_ns = launches().map(|l| l.flops).sum::<f64>() / m.peaks.gflops.max(f64::MIN_POSITIVE);
@@ -137,10 +141,11 @@ pub(super) fn make(m: &Measured) -> InterleaveReport {
         device: DeviceInfo { backend: m.caps.backend.into(), name: m.caps.name.clone(), driver: m.caps.driver.clone() },
         clock: if m.caps.backend == "sim" { ClockKind::Virtual } else { ClockKind::Wall },
         tenants,
-        cpu_nodes: 0,
+        cpu_nodes: m.forms.cpu_nodes(),
         sequential_ms: ms(SEQUENTIAL),
         naive_ms: ms(NAIVE),
         per_device_ms: ms(PER_DEVICE),
+        single_worker_ms: without.contains(&SINGLE).then(|| ms(SINGLE)),
         best_ms: ms(chosen),
         bound_ms: m.problem.bound_ns() / 1e6,
         peak_bound_ms: flops_ns.max(bytes_ns) / 1e6,

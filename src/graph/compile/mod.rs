@@ -169,7 +169,7 @@ impl Lowering<'_> {
         let (launches, reason) = or_reason(lowered);
         let reads = node.host_inputs.iter().map(|&v| self.tensor(v)).collect();
         let writes = node.outputs.iter().map(|access| self.tensor(access.value)).collect();
-        let bytes = operands.inputs.iter().chain(operands.outputs).map(|home| home.view.volume() as u64 * 4).sum();
+        let bytes = bytes(operator, operands);
         Some(Operation {
             name: node.name.clone(),
             kind: kind_of(node),
@@ -308,6 +308,15 @@ impl Lowering<'_> {
     fn tensor_at(&self, home: &Home) -> TensorRef {
         TensorRef { buffer: self.arena, view: self.in_arena(home), dtype: home.dtype, wide: home.wide }
     }
+}
+
+/// Bytes that a node reads and writes at least: of a table no more than it writes.
+fn bytes(operator: Option<&dyn Operator>, operands: Operands) -> u64 {
+    let words = |home: &Home| home.view.volume() as u64;
+    let written: u64 = operands.outputs.iter().map(words).sum();
+    let tables = operator.map_or(&[][..], Operator::tables);
+    let read = |(at, home): (usize, &Home)| if tables.contains(&at) { words(home).min(written) } else { words(home) };
+    (operands.inputs.iter().enumerate().map(read).sum::<u64>() + written) * 4
 }
 
 /// What a node is, for people.

@@ -153,6 +153,9 @@ pub(in crate::interleave) fn piece_ns(problem: &Problem, piece: &Piece) -> f64 {
     let launch = problem.launch(piece.tenant, piece.launch);
     let n = piece.n_tiles();
     let worker = launch.tiles_ns(n.div_ceil(piece.workers));
+    if piece.workers == 1 {
+        return worker;
+    }
     let alone = launch.alone_ns * f64::from(n) / f64::from(launch.tiles.max(1));
     worker.max(alone)
 }
