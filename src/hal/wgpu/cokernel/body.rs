@@ -13,6 +13,17 @@ const PLACES: [(&str, &str); 4] = [
     ("arena_pairs", "arena_pairs_at"),
 ];
 
+/// How the invocations of a workgroup work together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::hal::wgpu) enum Cooperation {
+    /// Not at all: any number of invocations can walk over the lanes.
+    None,
+    /// Those of a subgroup do: whole subgroups can walk over the lanes, which are theirs in order.
+    Subgroup,
+    /// All do (barriers, workgroup memory): a workgroup must have exactly the kernel's lanes.
+    Workgroup,
+}
+
 /// A kernel that can be linked into a co-kernel.
 #[derive(Debug)]
 pub(in crate::hal::wgpu) struct Body {
@@ -25,9 +36,8 @@ pub(in crate::hal::wgpu) struct Body {
     pub(super) fields: Vec<Field>,
     /// Invocations of a workgroup, as it counts them.
     pub(super) lanes: u32,
-    /// Its invocations work together (barriers, workgroup memory, subgroups), so that a workgroup must have exactly `lanes`.
-    /// Others are walked by any number of invocations.
-    pub(in crate::hal::wgpu) cooperative: bool,
+    /// How its invocations work together.
+    pub(in crate::hal::wgpu) cooperation: Cooperation,
     /// It sees memory as pairs of words too.
     pub(super) pairs: bool,
     /// Bytes of workgroup memory.
@@ -55,8 +65,9 @@ impl Body {
                 _ => pairs |= variable.binding.is_some_and(|b| b.binding > 2),
             }
         }
-        let cooperative = workgroup_bytes > 0 || module.functions.iter().any(|(_, f)| works_together(&f.body));
-        Ok(Body { tile, op, fields, lanes: spec.lanes, cooperative, pairs, workgroup_bytes, module })
+        let own = if workgroup_bytes > 0 { Cooperation::Workgroup } else { Cooperation::None };
+        let cooperation = module.functions.iter().map(|(_, f)| cooperation(&f.body)).fold(own, Cooperation::max);
+        Ok(Body { tile, op, fields, lanes: spec.lanes, cooperation, pairs, workgroup_bytes, module })
     }
 }
 
@@ -71,21 +82,24 @@ fn used_globals(module: &Module) -> Vec<naga::Handle<naga::GlobalVariable>> {
         .collect()
 }
 
-/// Whether a block has statements that invocations carry out together.
-fn works_together(block: &Block) -> bool {
-    block.iter().any(|statement| match statement {
-        Statement::ControlBarrier(_)
-        | Statement::MemoryBarrier(_)
-        | Statement::WorkGroupUniformLoad { .. }
-        | Statement::SubgroupBallot { .. }
+/// How invocations carry out the statements of a block.
+fn cooperation(block: &Block) -> Cooperation {
+    let of_statement = |statement: &Statement| match statement {
+        Statement::ControlBarrier(_) | Statement::MemoryBarrier(_) | Statement::WorkGroupUniformLoad { .. } => {
+            Cooperation::Workgroup
+        }
+        Statement::SubgroupBallot { .. }
         | Statement::SubgroupGather { .. }
-        | Statement::SubgroupCollectiveOperation { .. } => true,
-        Statement::Block(block) => works_together(block),
-        Statement::If { accept, reject, .. } => works_together(accept) || works_together(reject),
-        Statement::Switch { cases, .. } => cases.iter().any(|case| works_together(&case.body)),
-        Statement::Loop { body, continuing, .. } => works_together(body) || works_together(continuing),
-        _ => false,
-    })
+        | Statement::SubgroupCollectiveOperation { .. } => Cooperation::Subgroup,
+        Statement::Block(block) => cooperation(block),
+        Statement::If { accept, reject, .. } => cooperation(accept).max(cooperation(reject)),
+        Statement::Switch { cases, .. } => {
+            cases.iter().map(|case| cooperation(&case.body)).max().unwrap_or(Cooperation::None)
+        }
+        Statement::Loop { body, continuing, .. } => cooperation(body).max(cooperation(continuing)),
+        _ => Cooperation::None,
+    };
+    block.iter().map(of_statement).max().unwrap_or(Cooperation::None)
 }
 
 /// The text with every index of the tenant's memory sent through the function that places it, and with declarations of
