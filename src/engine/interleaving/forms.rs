@@ -89,6 +89,11 @@ impl<'a> Forms<'a> {
         0..self.n_baselines
     }
 
+    /// Bytes of each tenant's weights and activations.
+    pub(super) fn footprints(&self) -> Vec<u64> {
+        self.rigs[0].1.footprints()
+    }
+
     /// Operators that no kernel computes, over all tenants.
     pub(super) fn cpu_nodes(&self) -> usize {
         self.rigs[0].1.cpu_nodes()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::InterleaveError;
-use crate::graph::{self, Graph};
+use crate::graph::{self, Graph, MemoryUse};
 use crate::hal::{
     BufferId, Completion, Device, DeviceCaps, HalError, LaneId, LaneSpec, Recording, RecordingId, Region, SliceSpan,
     Stage, Submission, Wait, eval,
@@ -41,6 +41,7 @@ struct Resident {
     buffers: Vec<BufferId>,
     uploads: Vec<(Region, Vec<u8>)>,
     reads: Vec<Region>,
+    memory: MemoryUse,
 }
 
 /// The submissions of a round in the order in which they are handed over; each is ready as it is, but for the uploads,
@@ -120,6 +121,11 @@ impl Rig {
     /// Under which numbers they are installed.
     pub fn recording_ids(&self) -> Vec<RecordingId> {
         self.tenants.iter().map(|t| t.id).collect()
+    }
+
+    /// Bytes of each tenant's weights and activations.
+    pub fn footprints(&self) -> Vec<u64> {
+        self.tenants.iter().map(|t| t.memory.weight_bytes + t.memory.arena_bytes).collect()
     }
 
     /// Operators that no kernel computes, over all tenants.
@@ -233,5 +239,5 @@ fn reside(
         uploads.push((eval::region(tensor), bytes));
     }
     let reads = recording.outputs.iter().map(|(_, tensor)| eval::region(tensor)).collect();
-    Ok(Resident { lane, recording, id, buffers: compiled.buffers, uploads, reads })
+    Ok(Resident { lane, recording, id, buffers: compiled.buffers, uploads, reads, memory: compiled.memory })
 }

@@ -178,3 +178,34 @@ fn driver(parts: &[Part], lanes: u32, pooled: bool) -> String {
     text.push_str("}\n}\n");
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(lanes: u32, cooperation: Cooperation) -> Body {
+        let (tile, op) = (String::new(), String::new());
+        let (module, fields) = (Module::default(), Vec::new());
+        Body { module, tile, op, fields, lanes, cooperation, pairs: false, workgroup_bytes: 0 }
+    }
+
+    #[test]
+    fn a_workgroup_is_one_subgroup_unless_a_kernel_needs_all_its_lanes() {
+        use Cooperation::{None as Not, Subgroup, Workgroup};
+        let of_four = Some(Subgroups { size: 4, lockstep: true });
+        for (bodies, subgroups, expected) in [
+            (vec![(64, Not), (8, Not)], None, Some(8)),
+            (vec![(64, Not), (8, Not)], of_four, Some(4)),
+            (vec![(64, Not), (8, Subgroup)], of_four, Some(4)),
+            (vec![(64, Not), (8, Subgroup)], None, Some(8)),
+            (vec![(16, Subgroup), (8, Subgroup)], None, None),
+            (vec![(64, Not), (6, Subgroup)], of_four, Some(6)),
+            (vec![(6, Subgroup), (8, Subgroup)], of_four, None),
+            (vec![(64, Not), (16, Subgroup), (8, Workgroup)], of_four, Some(8)),
+            (vec![(16, Workgroup), (8, Workgroup)], of_four, None),
+        ] {
+            let made: Vec<Body> = bodies.iter().map(|(lanes, cooperation)| body(*lanes, *cooperation)).collect();
+            assert_eq!(lanes(made.iter(), subgroups), expected, "{bodies:?}");
+        }
+    }
+}
