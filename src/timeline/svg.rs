@@ -7,9 +7,12 @@ use std::ops::Range;
 use super::{Category, ClockKind, Span, Timeline, TrackId, TrackKind};
 use crate::tensor::{Nanos, TenantId};
 
-/// Width of the picture and of the names at its left, in pixels.
+/// Width of the picture and of the names at its left at least, in pixels.
 const WIDTH: f64 = 960.0;
 const NAMES: f64 = 150.0;
+
+/// Width of a letter of a name, about.
+const LETTER: f64 = 6.6;
 
 /// What is left free at the right, for half a label.
 const MARGIN: f64 = 30.0;
@@ -26,7 +29,6 @@ const COLOURS: [&str; 6] = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9
 
 /// Draws what happened in `window`.
 pub fn render(timeline: &Timeline, window: Range<Nanos>) -> String {
-    let scale = Scale { from: window.start, ns: window.end.since(window.start).0.max(1) as f64 };
     let visible: Vec<&Span> = timeline
         .events()
         .filter_map(|event| match event {
@@ -35,6 +37,12 @@ pub fn render(timeline: &Timeline, window: Range<Nanos>) -> String {
         })
         .collect();
     let rows = rows(timeline, &visible);
+    let longest = rows.iter().map(|id| name(timeline, *id).chars().count()).max().unwrap_or(0);
+    let scale = Scale {
+        from: window.start,
+        ns: window.end.since(window.start).0.max(1) as f64,
+        names: NAMES.max(16.0 + longest as f64 * LETTER),
+    };
     let height = HEAD + rows.len() as f64 * ROW + 10.0;
     let mut svg = String::new();
     let _ = write!(
@@ -56,12 +64,14 @@ pub fn render(timeline: &Timeline, window: Range<Nanos>) -> String {
 struct Scale {
     from: Nanos,
     ns: f64,
+    /// Where time begins, in pixels.
+    names: f64,
 }
 
 impl Scale {
     fn x(&self, time: Nanos) -> f64 {
         let part = time.since(self.from).0 as f64 / self.ns;
-        NAMES + part.min(1.0) * (WIDTH - NAMES - MARGIN)
+        self.names + part.min(1.0) * (WIDTH - self.names - MARGIN)
     }
 }
 
@@ -101,12 +111,18 @@ fn axis(svg: &mut String, scale: &Scale, height: f64) {
     }
 }
 
-fn row(svg: &mut String, timeline: &Timeline, id: TrackId, y: f64, scale: &Scale, visible: &[&Span]) {
+/// What stands before a row.
+fn name(timeline: &Timeline, id: TrackId) -> String {
     let track = &timeline.tracks()[id.0 as usize];
-    let name = match track.kind {
+    match track.kind {
         TrackKind::Lane => format!("device {}", track.name),
         _ => track.name.clone(),
-    };
+    }
+}
+
+fn row(svg: &mut String, timeline: &Timeline, id: TrackId, y: f64, scale: &Scale, visible: &[&Span]) {
+    let track = &timeline.tracks()[id.0 as usize];
+    let name = name(timeline, id);
     let colour = track.tenant.map_or("#333333", colour);
     let _ = writeln!(svg, "<text x=\"8\" y=\"{}\" fill=\"{colour}\">{}</text>", y + 18.0, escaped(&name));
     for piece in pieces(id, scale, visible) {
