@@ -3,7 +3,7 @@
 //   through these functions: no index, whatever it is, leaves the tenant's own range. `set_memory` says which that is; it
 //   is the same for all invocations of a workgroup.
 // links  src/hal/wgpu/cokernel/compose.rs
-// checks tests/cokernels.rs
+// checks tests/cokernels/isolation.rs
 var<private> weights_first: u32;
 var<private> weights_last: u32;
 var<private> arena_first: u32;

@@ -103,10 +103,6 @@ pub struct Quirks {
     pub loop_iterations_max: Option<u32>,
     /// The driver compiles slowly and without a cache on disk, so distinct pipelines are dear.
     pub slow_pipelines: bool,
-    /// The lanes of a subgroup take every step together, and a control barrier is dear however few wait for it: between lanes of
-    /// one subgroup a memory barrier is enough (SwiftShader, which makes a fiber for each subgroup of a shader that has control
-    /// barriers).
-    pub lockstep_subgroups: bool,
 }
 
 /// A device's capabilities.

@@ -137,7 +137,6 @@ pub(super) fn caps(found: &Found) -> DeviceCaps {
             // Mesa's software rasteriser counts iterations over all loops and leaves them at this number, silently.
             loop_iterations_max: name.contains("llvmpipe").then_some(65_535),
             slow_pipelines: name.contains("llvmpipe"),
-            lockstep_subgroups: name.contains("SwiftShader"),
         },
     }
 }

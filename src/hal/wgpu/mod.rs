@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use adapter::{Found, choose, find};
-use cokernel::{Cokernels, Missing, Subgroups};
+use cokernel::{Cokernels, Missing};
 use disk_cache::DiskCache;
 use encode::{ProgramBuffer, Scratch, Timed, spans_of};
 pub use fleet::WgpuFleet;
@@ -185,7 +185,7 @@ impl WgpuDevice {
         let timestamps = Timestamps::new(&device, &queue, &clock);
         let caps = adapter::caps(found);
         let disk = Arc::new(DiskCache::open(&device, &found.info));
-        let cokernels = Arc::new(Cokernels::new(device.clone(), disk.clone(), Subgroups::of(&caps)));
+        let cokernels = Arc::new(Cokernels::new(device.clone(), disk.clone(), caps.subgroup));
         Ok(WgpuDevice {
             quotas: Quotas::new(caps.limits.binding_bytes_max),
             caps,

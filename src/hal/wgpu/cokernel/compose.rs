@@ -20,7 +20,6 @@ use naga::{Barrier, Block, Module, ResourceBinding, Statement};
 
 use super::super::compose::{declaration, function, parse, validate, value};
 use super::super::link::{self, Functions};
-use super::Subgroups;
 use super::body::{Body, Cooperation};
 use super::program::{ENTRY_WORDS, HEADER_WORDS};
 
@@ -37,21 +36,20 @@ pub(super) struct Part {
 
 /// Invocations of a workgroup that can run all `parts`: one subgroup, whose barriers cost least, where it can walk over the
 /// lanes of them all. `None` where they work together in groups of different sizes.
-pub(super) fn lanes<'a>(parts: impl Iterator<Item = &'a Body> + Clone, subgroups: Option<Subgroups>) -> Option<u32> {
-    let whole = |b: &&Body| match (b.cooperation, subgroups) {
+pub(super) fn lanes<'a>(parts: impl Iterator<Item = &'a Body> + Clone, subgroup: Option<u32>) -> Option<u32> {
+    let whole = |b: &&Body| match (b.cooperation, subgroup) {
         (Cooperation::None, _) => false,
         // Lanes beside a whole number of subgroups would lack their neighbours.
-        (Cooperation::Subgroup, Some(subgroups)) => !b.lanes.is_multiple_of(subgroups.size),
+        (Cooperation::Subgroup, Some(size)) => !b.lanes.is_multiple_of(size),
         (Cooperation::Subgroup, None) | (Cooperation::Workgroup, _) => true,
     };
     let mut together = parts.clone().filter(whole).map(|b| b.lanes);
     let Some(lanes) = together.next() else {
-        return subgroups.map(|s| s.size).or_else(|| parts.map(|b| b.lanes).min());
+        return subgroup.or_else(|| parts.map(|b| b.lanes).min());
     };
     let equal = together.all(|other| other == lanes);
-    let subgroup = subgroups.map_or(1, |s| s.size);
-    let walked =
-        |b: &Body| b.cooperation != Cooperation::Subgroup || b.lanes == lanes || lanes.is_multiple_of(subgroup);
+    let size = subgroup.unwrap_or(1);
+    let walked = |b: &Body| b.cooperation != Cooperation::Subgroup || b.lanes == lanes || lanes.is_multiple_of(size);
     (equal && parts.clone().all(walked)).then_some(lanes)
 }
 
@@ -61,11 +59,10 @@ pub(super) fn lanes<'a>(parts: impl Iterator<Item = &'a Body> + Clone, subgroups
 /// A sentence that says why these kernels cannot be one.
 ///
 /// A workgroup that is one subgroup has barriers of a subgroup: on software devices those cost nothing, neither in time nor in
-/// compilation (lavapipe makes every other barrier a point where a coroutine is left, SwiftShader makes a fiber for each
-/// subgroup of a workgroup, 30 µs each).
-pub(super) fn compose(parts: &[Part], pooled: bool, subgroups: Option<Subgroups>) -> Result<Module, String> {
+/// compilation (lavapipe makes every other barrier a point where a coroutine is left).
+pub(super) fn compose(parts: &[Part], pooled: bool, subgroup: Option<u32>) -> Result<Module, String> {
     let lanes =
-        lanes(parts.iter().map(|p| &*p.body), subgroups).ok_or("their workgroups work together and differ in size")?;
+        lanes(parts.iter().map(|p| &*p.body), subgroup).ok_or("their workgroups work together and differ in size")?;
     let mut module = Module::default();
     let memory = match pooled {
         true => link::append(&mut module, &parse("pooled_memory", POOLED_MEMORY)?, &Functions::new())?,
@@ -90,32 +87,31 @@ pub(super) fn compose(parts: &[Part], pooled: bool, subgroups: Option<Subgroups>
     let driver = parse("driver", &driver(parts, lanes, pooled))?;
     link::append(&mut module, &driver, &known)?;
     naga::compact::compact(&mut module, naga::compact::KeepUnused::No);
-    if let Some(subgroups) = subgroups.filter(|s| s.size == lanes) {
+    if subgroup == Some(lanes) {
         let functions = module.functions.iter_mut().map(|(_, function)| function);
         let entries = module.entry_points.iter_mut().map(|entry| &mut entry.function);
-        functions.chain(entries).for_each(|function| of_subgroup(&mut function.body, subgroups));
+        functions.chain(entries).for_each(|function| of_subgroup(&mut function.body));
     }
     validate(&module)?;
     Ok(module)
 }
 
 /// Makes all barriers a subgroup's that order the same memory as before.
-fn of_subgroup(block: &mut Block, subgroups: Subgroups) {
+fn of_subgroup(block: &mut Block) {
     for statement in block.iter_mut() {
         match statement {
-            Statement::ControlBarrier(flags) if subgroups.lockstep => *statement = Statement::MemoryBarrier(*flags),
             Statement::ControlBarrier(flags) => *flags |= Barrier::SUB_GROUP,
-            Statement::Block(block) => of_subgroup(block, subgroups),
+            Statement::Block(block) => of_subgroup(block),
             Statement::If { accept, reject, .. } => {
-                of_subgroup(accept, subgroups);
-                of_subgroup(reject, subgroups);
+                of_subgroup(accept);
+                of_subgroup(reject);
             }
             Statement::Switch { cases, .. } => {
-                cases.iter_mut().for_each(|case| of_subgroup(&mut case.body, subgroups));
+                cases.iter_mut().for_each(|case| of_subgroup(&mut case.body));
             }
             Statement::Loop { body, continuing, .. } => {
-                of_subgroup(body, subgroups);
-                of_subgroup(continuing, subgroups);
+                of_subgroup(body);
+                of_subgroup(continuing);
             }
             _ => {}
         }
@@ -192,7 +188,7 @@ mod tests {
     #[test]
     fn a_workgroup_is_one_subgroup_unless_a_kernel_needs_all_its_lanes() {
         use Cooperation::{None as Not, Subgroup, Workgroup};
-        let of_four = Some(Subgroups { size: 4, lockstep: true });
+        let of_four = Some(4);
         for (bodies, subgroups, expected) in [
             (vec![(64, Not), (8, Not)], None, Some(8)),
             (vec![(64, Not), (8, Not)], of_four, Some(4)),

@@ -22,24 +22,10 @@ pub(super) use program::{Entry, Programs};
 
 use super::compose::Job;
 use super::disk_cache::DiskCache;
-use crate::hal::{CoKernel, DeviceCaps, HalError, KernelSpec};
+use crate::hal::{CoKernel, HalError, KernelSpec};
 
 /// Kernels of one co-kernel at most. More are slow to compile, and each costs the others time on software devices.
 const KERNELS_MAX: usize = 48;
-
-/// Subgroups of a device, which all have one size.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Subgroups {
-    pub(super) size: u32,
-    /// As [`crate::hal::Quirks::lockstep_subgroups`].
-    pub(super) lockstep: bool,
-}
-
-impl Subgroups {
-    pub(super) fn of(caps: &DeviceCaps) -> Option<Subgroups> {
-        caps.subgroup.map(|size| Subgroups { size, lockstep: caps.quirks.lockstep_subgroups })
-    }
-}
 
 /// The number of a kernel on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,8 +71,8 @@ pub(super) struct Layout {
 pub(super) struct Cokernels {
     device: wgpu::Device,
     disk: Arc<DiskCache>,
-    /// Where they all have one size.
-    subgroups: Option<Subgroups>,
+    /// The size of all subgroups, where they have one and have barriers.
+    subgroup: Option<u32>,
     /// The layout of the bind group of programs.
     pub(super) programs: wgpu::BindGroupLayout,
     state: Mutex<State>,
@@ -104,14 +90,13 @@ struct State {
 }
 
 impl Cokernels {
-    pub(super) fn new(device: wgpu::Device, disk: Arc<DiskCache>, subgroups: Option<Subgroups>) -> Cokernels {
-        let barriers = device.features().contains(wgpu::Features::SUBGROUP_BARRIER);
-        let subgroups = subgroups.filter(|s| barriers || s.lockstep);
+    pub(super) fn new(device: wgpu::Device, disk: Arc<DiskCache>, subgroup: Option<u32>) -> Cokernels {
+        let subgroup = subgroup.filter(|_| device.features().contains(wgpu::Features::SUBGROUP_BARRIER));
         let programs = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("programs"),
             entries: &[entry(0, true)],
         });
-        Cokernels { device, disk, subgroups, programs, state: Mutex::default() }
+        Cokernels { device, disk, subgroup, programs, state: Mutex::default() }
     }
 
     /// The number of a kernel, the same for equal ones.
@@ -204,7 +189,7 @@ impl Cokernels {
         }
         let bodies: Vec<Arc<Body>> = uses.iter().map(|(k, _)| self.body(*k, pooled)).collect::<Result<_, _>>()?;
         let limits = self.device.limits();
-        let lanes = compose::lanes(bodies.iter().map(|b| &**b), self.subgroups);
+        let lanes = compose::lanes(bodies.iter().map(|b| &**b), self.subgroup);
         let lanes = lanes.ok_or("their workgroups work together and differ in size")?;
         if lanes > limits.max_compute_invocations_per_workgroup {
             return Err(format!("{lanes} invocations in a workgroup"));
@@ -229,7 +214,7 @@ impl Cokernels {
             .map(|(kernel, slot)| Ok(Part { body: self.body(*kernel, pooled)?, slot: *slot }))
             .collect::<Result<_, String>>()?;
         let slots = uses.iter().map(|(_, slot)| slot + 1).max().unwrap_or(1);
-        let module = compose::compose(&parts, pooled, self.subgroups)?;
+        let module = compose::compose(&parts, pooled, self.subgroup)?;
         let pairs = parts.iter().any(|p| p.body.pairs);
         let layout = self.layout(slots, pairs);
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
