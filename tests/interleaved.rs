@@ -4,9 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cotenant::engine::run::inputs;
+use cotenant::engine::run::{self, RunOptions, inputs};
+use cotenant::engine::scenario::Scenario;
 use cotenant::engine::{Engine, Memory, Tenant, TenantSpec, device};
 use cotenant::graph::{self, Graph, LoadOptions, ModelSource};
+use cotenant::interleave::cost::Estimated;
+use cotenant::interleave::search::{self, Budget};
+use cotenant::interleave::{Machine, Problem, StoredSchedule};
 use cotenant::tensor::HostTensor;
 use cotenant::timeline::{Category, Event, Span, Timeline};
 use rand::rngs::StdRng;
@@ -177,3 +181,65 @@ fn tenants_come_and_go_while_their_chains_are_compiled() {
         assert_eq!(bits(&ask(&stays, 2)), expected, "{spec}");
     }
 }
+
+/// The tenants of [`graphs`] as a scenario, and one more of the first network.
+const ROUND: &str = r#"
+seed = 3
+requests = 25
+[device]
+memory = "pooled"
+[[tenant]]
+name = "words"
+model = "zoo:keyword_spotting"
+[[tenant]]
+name = "tags"
+model = "zoo:lstm"
+dims = { N = 1, T = 3 }
+[[tenant]]
+name = "text"
+model = "zoo:bert_tiny"
+dims = { N = 1, S = 2 }
+[[tenant]]
+name = "wake"
+model = "zoo:keyword_spotting"
+"#;
+
+#[test]
+fn a_stored_schedule_is_used_when_its_tenants_are_there_and_changes_no_bit() {
+    let mut graphs = graphs();
+    graphs.push(graphs[0].clone());
+    let scenario = Scenario::parse(ROUND, std::path::Path::new("round.toml")).unwrap();
+    for spec in devices() {
+        let engine = Engine::open(&spec).unwrap();
+        let tenants: Vec<Tenant> = graphs.iter().zip(0..).map(|(g, k)| load(&engine, &format!("t{k}"), g)).collect();
+        let recordings: Vec<_> = tenants.iter().map(|t| t.recording().clone()).collect();
+        let problem = Problem::new(&recordings, engine.caps(), Machine::of(engine.caps()), &|_, _, _| None).unwrap();
+        let mut search = search::open("greedy", 1).unwrap();
+        let clock = cotenant::hal::WallClock::start();
+        let found = search.search(&problem, &mut Estimated::default(), &Budget::evaluations(50, Arc::new(clock)));
+        let stored = StoredSchedule::new(&problem, found.unwrap().schedule);
+        let together = stored.schedule.lanes[0].iter().filter(|stage| stage.chains.len() > 1).count();
+        assert!(together > 0, "{}", stored);
+        for (extra, used) in [("", true), (EXTRA, false)] {
+            let text = format!("{}{extra}", scenario.text);
+            let scenario = Scenario::parse(&text, std::path::Path::new("round.toml")).unwrap();
+            let schedules = vec![stored.clone()];
+            let options = RunOptions { device: Some(spec.clone()), schedules, ..RunOptions::default() };
+            let metrics = run::scenario(&scenario, &options, &mut |_| {}).unwrap().metrics;
+            for tenant in &metrics.tenants {
+                assert_eq!((tenant.failed, tenant.mismatched), (0, 0), "{spec}: {}", tenant.name);
+            }
+            // A tenant that the schedule does not know, and that always has a request, leaves the tenants to the policy.
+            let rounds = metrics.rounds.unwrap();
+            assert_eq!(rounds > 0, used, "{spec}: {rounds} rounds");
+        }
+    }
+}
+
+/// A tenant that always has requests waiting.
+const EXTRA: &str = r#"
+[[tenant]]
+name = "extra"
+model = "zoo:softmax_64x33"
+arrival = { kind = "closed", concurrency = 4 }
+"#;

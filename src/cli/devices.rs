@@ -133,6 +133,9 @@ fn quirks(caps: &DeviceCaps) -> String {
     if caps.quirks.slow_pipelines {
         quirks.push("slow pipeline creation".into());
     }
+    if caps.quirks.compiles_at_dispatch {
+        quirks.push("compiles at the first dispatch".into());
+    }
     if quirks.is_empty() { "-".into() } else { quirks.join(", ") }
 }
 

@@ -83,6 +83,7 @@ impl From<StartError> for CliError {
         match e {
             StartError::Device(e) => e.into(),
             StartError::Policy(e) => CliError::Input(e.to_string()),
+            StartError::Schedule(_) | StartError::ScheduleLanes { .. } => CliError::Input(format!("--schedule: {e}")),
             StartError::Lane(_) | StartError::Thread(_) => CliError::Failed(e.to_string()),
         }
     }

@@ -40,6 +40,9 @@ pub struct Args {
     /// Paired rounds of the measurement
     #[arg(long, value_name = "R", default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rounds: u32,
+    /// Lanes of the schedule at most: on wgpu each is a logical device. `run --schedule` takes schedules of one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    lanes: Option<u32>,
     /// Bind each tenant's memory on its own, for tenants that do not trust each other
     #[arg(long)]
     isolated: bool,
@@ -87,6 +90,7 @@ pub fn run(args: &Args) -> Result<Interleaved, CliError> {
         evaluations: args.budget,
         seed,
         rounds: args.rounds as usize,
+        lanes_max: args.lanes.map(|n| n as usize),
         isolated: args.isolated,
         stored,
         drawn: args.files.trace.is_some() || args.files.svg.is_some(),
@@ -125,7 +129,8 @@ fn draw(report: &InterleaveReport, files: &Files) -> Result<(), CliError> {
     Ok(())
 }
 
-fn read_schedule(path: &Path) -> Result<StoredSchedule, CliError> {
+/// Reads a schedule that `--out` wrote.
+pub(super) fn read_schedule(path: &Path) -> Result<StoredSchedule, CliError> {
     let bad = |what: String| CliError::Input(format!("{}: {what}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
     serde_json::from_str(&text).map_err(|e| bad(format!("{e}; allowed is a file that `interleave --out` wrote")))

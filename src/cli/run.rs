@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::compare::distance;
 use super::device::DeviceArg;
 use super::error::CliError;
+use super::interleave::read_schedule;
 use super::report::{Report, progress, to_json};
 use super::seeds::{self, Seeds};
 use super::table::{Table, number};
@@ -47,6 +48,10 @@ pub struct Args {
     /// unless --seeds says how many
     #[arg(long, value_name = "PROFILE.toml")]
     twin: Option<String>,
+    /// Submit the tenants' requests as this schedule says (`interleave --lanes 1 --out F`) whenever exactly its tenants have
+    /// requests that have not begun; may be given several times
+    #[arg(long, value_name = "F")]
+    schedule: Vec<PathBuf>,
     #[command(flatten)]
     files: Files,
     /// Compute real outputs on simulated devices too; all others always do
@@ -133,6 +138,7 @@ pub fn run(args: &Args) -> Result<Ran, CliError> {
     let options = RunOptions {
         policy: policy.map(|name| PolicySpec { name: name.clone(), options: toml::Table::new() }),
         numerics: args.numerics,
+        schedules: args.schedule.iter().map(|path| read_schedule(path)).collect::<Result<_, _>>()?,
         ..RunOptions::default()
     };
     let first = args.seed.unwrap_or(scenario.seed);
@@ -435,6 +441,14 @@ pub fn print(metrics: &RunMetrics, out: &mut dyn Write) -> io::Result<()> {
     .map(number);
     totals.row([t.completed.to_string()].into_iter().chain(figures).chain([busy]));
     totals.print(out)?;
+    match metrics.rounds {
+        Some(0) => writeln!(
+            out,
+            "\nthe stored schedules were never used: exactly the tenants of one must have requests that have not begun"
+        )?,
+        Some(n) => writeln!(out, "\n{n} rounds by a stored schedule")?,
+        None => {}
+    }
     writeln!(out)
 }
 

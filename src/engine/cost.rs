@@ -40,6 +40,11 @@ impl Costs {
         self.operators_ns[operator as usize]
     }
 
+    /// Of a whole request, in nanoseconds.
+    pub(super) fn total_ns(&self) -> f64 {
+        self.total_ns
+    }
+
     /// Of a whole request but for what was submitted of it; `None` before anything was measured.
     pub(super) fn left(&self, submitted_ns: f64) -> Option<Nanos> {
         self.measured.then(|| Nanos((self.total_ns - submitted_ns).max(0.0) as u64))

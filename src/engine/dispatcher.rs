@@ -2,7 +2,8 @@
 //!
 //! A submission is made of what the policy granted: the inputs of requests that begin go up before its first stage,
 //! slices become stages (`compose.rs`), and outputs of requests that end are read after the last one. A tenant has at most one request
-//! in a submission, because uploads come first. At most [`Config::submissions_in_flight`] of a lane are under way, so the
+//! in a submission, because uploads come first. Where the tenants that are ready are those of a stored schedule, it is
+//! submitted in place of what a policy would grant them (`rounds.rs`). At most [`Config::submissions_in_flight`] of a lane are under way, so the
 //! device always has the next one and an arrival waits for little.
 
 mod asking;
@@ -13,6 +14,8 @@ mod draft;
 mod flight;
 mod load;
 mod preemption;
+mod rounds;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::SyncSender;
@@ -22,8 +25,9 @@ use super::cpu_pool::CpuPool;
 use super::fault::Faults;
 use super::request::{Ended, Request};
 use super::trace::Recorder;
-use super::{Config, InferError, Memory};
+use super::{Config, InferError, Memory, StartError};
 use crate::hal::{Completion, Device, HalError, LaneId, LaneSpec, SubmissionId};
+use crate::interleave::StoredSchedule;
 use crate::service::policy::Policy;
 use crate::service::{Class, Decisions, Lanes};
 use crate::tensor::{Nanos, RequestId, TenantId};
@@ -38,6 +42,8 @@ use compose::Composer;
 use draft::{Draft, Submitted};
 use flight::InFlight;
 use preemption::Preemptions;
+use rounds::Rounds;
+use streams::Interleaver;
 
 /// A policy that has nothing run for so long, while operators are ready, counts as stalled.
 const STALL_MAX: Nanos = Nanos(60_000_000_000);
@@ -72,6 +78,7 @@ pub(super) struct Dispatcher {
     compiler: SyncSender<Job>,
     composer: Composer,
     combos: Combos,
+    rounds: Rounds,
     asking: Asking,
     /// Models whose kernels are being compiled.
     loading: usize,
@@ -103,11 +110,11 @@ impl Dispatcher {
     pub(super) fn new(
         mut device: Box<dyn Device>,
         policy: Box<dyn Policy>,
-        config: Config,
+        (config, schedules): (Config, Vec<StoredSchedule>),
         mut recorder: Option<Recorder>,
         cpu: CpuPool,
         compiler: SyncSender<Job>,
-    ) -> Result<Dispatcher, HalError> {
+    ) -> Result<Dispatcher, StartError> {
         let common = Lane::new(device.lane(&LaneSpec::default())?, 0);
         let lanes = policy.lanes();
         if let Some(recorder) = recorder.as_mut().filter(|_| lanes == Lanes::One) {
@@ -117,6 +124,10 @@ impl Dispatcher {
         let units = match config.memory {
             Memory::Pooled => device.caps().compute_units.unwrap_or(1),
             Memory::Isolated => 1,
+        };
+        let interleaver = match policy.interleaves() {
+            true => Interleaver::new(device.caps(), config.submission_ns),
+            false => None,
         };
         let decisions = Decisions::with_capacity(config.launches_per_submission as usize);
         Ok(Dispatcher {
@@ -137,8 +148,9 @@ impl Dispatcher {
             config,
             cpu,
             compiler,
-            composer: Composer::default(),
+            composer: Composer::new(interleaver),
             combos: Combos::new(units),
+            rounds: Rounds::new(schedules)?,
             asking: Asking::default(),
             loading: 0,
             in_flight: BTreeMap::new(),
@@ -160,6 +172,11 @@ impl Dispatcher {
             (Some(s), Some(units)) => Occupied { unit_ns: s * 1e9, units },
             _ => Occupied { unit_ns: self.busy.0 as f64, units: 1 },
         }
+    }
+
+    /// Rounds of stored schedules that began.
+    pub(super) fn rounds(&self) -> u64 {
+        self.rounds.begun()
     }
 
     /// Submissions that the device has.
@@ -204,11 +221,11 @@ impl Dispatcher {
         while self.lost.is_none() && !self.is_full() {
             let before = self.in_flight.len();
             let mut draft = Draft::default();
-            let mut computed = Vec::new();
-            self.board.refresh(|id| computed.push(id));
-            for id in computed {
-                self.grant(id, 0, &mut draft);
+            self.refresh(&mut draft);
+            if self.begin_round() {
+                self.refresh(&mut draft);
             }
+            self.go_on_with_round(&mut draft);
             self.decide(&mut draft);
             if !draft.is_empty() {
                 self.idle_since = None;
@@ -216,6 +233,15 @@ impl Dispatcher {
             } else if self.in_flight.len() == before {
                 return self.end_stall();
             }
+        }
+    }
+
+    /// Brings the board up to date, and reads the outputs of requests that have no operator left.
+    fn refresh(&mut self, draft: &mut Draft) {
+        let mut computed = Vec::new();
+        self.board.refresh(|id| computed.push(id));
+        for id in computed {
+            self.grant(id, 0, draft);
         }
     }
 
@@ -263,9 +289,12 @@ impl Dispatcher {
         let recorded = self.recorder.is_some();
         self.composer.compose(&mut draft, &self.board, &mut self.combos, recorded);
         self.ask();
-        let Draft { mut submission, parts, operators, launched, measured } = draft;
+        let Draft { mut submission, parts, operators, round, launched, measured } = draft;
         submission.timed = recorded || !measured.is_empty();
         let submitted = self.now();
+        if !round.is_empty() {
+            self.round_submitted();
+        }
         let lane = match owner {
             None => &mut self.common,
             Some(owner) => match self.board.touch(owner) {
@@ -274,12 +303,12 @@ impl Dispatcher {
             },
         };
         lane.flights += 1;
-        let flight = InFlight { submitted, lane: lane.id, owner, parts, operators, launched, measured };
+        let flight = InFlight { submitted, lane: lane.id, owner, parts, operators, round, launched, measured };
         match self.device.submit(lane.id, submission) {
             Ok(id) => {
                 let is_best_effort =
                     |s: &Submitted| self.board.get(s.tenant).is_some_and(|t| t.class == Class::BestEffort);
-                if flight.operators.iter().any(is_best_effort) {
+                if flight.operators.iter().chain(&flight.round).any(is_best_effort) {
                     self.preemptions.submitted(id);
                 }
                 self.in_flight.insert(id, flight);

@@ -4,6 +4,7 @@
 use super::device::OpenError;
 use crate::graph::GraphError;
 use crate::hal::HalError;
+use crate::interleave::StoredError;
 use crate::service::policy::PolicyError;
 use crate::tensor::{DType, show_shape};
 
@@ -19,6 +20,17 @@ pub enum StartError {
     /// The device opened but does not work.
     #[error("the device does not work: {0}")]
     Lane(#[from] HalError),
+    /// A stored schedule cannot be used by an engine.
+    #[error(transparent)]
+    Schedule(#[from] StoredError),
+    /// Stored schedules are for one lane, and the policy gives each tenant its own.
+    #[error(
+        "a stored schedule runs in one lane, and the policy {policy:?} gives each tenant its own: choose another policy, or none of the schedules"
+    )]
+    ScheduleLanes {
+        /// The policy.
+        policy: String,
+    },
     /// The system gave no thread.
     #[error("no thread for the engine: {0}")]
     Thread(#[from] std::io::Error),

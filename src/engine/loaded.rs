@@ -32,6 +32,8 @@ pub(super) struct Loaded {
     pub(super) lane: Lane,
     /// Nothing of it is submitted.
     pub(super) paused: bool,
+    /// It is in a round of a stored schedule, which submits its request; the next one waits.
+    pub(super) in_round: bool,
     /// Device time of its operators so far; of those under way the estimate.
     pub(super) used_ns: f64,
     /// Its view is to be computed anew.
@@ -153,7 +155,7 @@ impl Loaded {
     /// Operators of the current request that could be submitted now: in a lane of the tenant's own, as many as make one
     /// submission of the intended length.
     fn operators_ready(&self, current: &Current, lanes: Lanes, config: &Config) -> u32 {
-        if current.on_cpu {
+        if current.on_cpu || self.in_round {
             return 0;
         }
         let ready = self.plan.ready[current.next as usize];

@@ -44,6 +44,7 @@ use std::time::Duration;
 use crate::graph::{self, Graph};
 use crate::hal::sim::SimOptions;
 use crate::hal::{Clock, CostSource, Counters, Device, DeviceCaps, DeviceKind, Region, TensorRef, WallClock, eval};
+use crate::interleave::StoredSchedule;
 use crate::service::Lanes;
 use crate::service::policy::{self, Policy};
 use crate::tensor::{Nanos, TenantId};
@@ -98,6 +99,7 @@ pub struct Builder {
     numerics: bool,
     logical_devices: usize,
     memory: Memory,
+    schedules: Vec<StoredSchedule>,
 }
 
 /// Where the memory of an engine's tenants lies.
@@ -155,6 +157,8 @@ pub struct EngineStats {
     pub busy: Nanos,
     /// What the policy decided that could not be done.
     pub faults: Faults,
+    /// Rounds that were submitted as a stored schedule says ([`Builder::schedules`]).
+    pub rounds: u64,
     /// Co-kernels that are to be compiled in the background, or are being compiled.
     pub compiling: usize,
     /// Runs of small launches of all tenants of which requests still have to show whether one dispatch is faster.
@@ -246,6 +250,15 @@ impl Builder {
         self
     }
 
+    /// Schedules that [`interleaving`] found: when the tenants with requests ready are exactly those of one, and none of them has
+    /// begun, a request of each is submitted as it says; else the policy decides. Their tenants are known again by their
+    /// models, whatever they are called and in whatever order they are loaded. A schedule is used from the moment at which all of
+    /// its tenants are loaded and its co-kernels are compiled, which nothing waits for.
+    pub fn schedules(mut self, schedules: Vec<StoredSchedule>) -> Builder {
+        self.schedules = schedules;
+        self
+    }
+
     /// Logical devices of a wgpu adapter at most, for policies that give each tenant a lane of its own; eight unless said. They
     /// are opened as tenants come. With one, all lanes share a queue, on which tenants' work may not overlap.
     pub fn logical_devices(mut self, n: usize) -> Builder {
@@ -285,6 +298,9 @@ impl Builder {
     }
 
     fn start_with(self, policy: Box<dyn Policy>, device: Box<dyn Device>) -> Result<Engine, StartError> {
+        if !self.schedules.is_empty() && policy.lanes() != Lanes::One {
+            return Err(StartError::ScheduleLanes { policy: self.policy });
+        }
         let caps = device.caps().clone();
         let clock = device.clock();
         let is_virtual = clock.kind() == ClockKind::Virtual;
@@ -316,7 +332,7 @@ impl Builder {
             Some(cpu) => (CpuPool::modelled(CpuModel::new(cpu, caps.computes()), &clock), Vec::new()),
             None => CpuPool::start(self.cpu_threads, &commands, &clock)?,
         };
-        let dispatcher = Dispatcher::new(device, policy, config, recorder, pool, kernels)?;
+        let dispatcher = Dispatcher::new(device, policy, (config, self.schedules), recorder, pool, kernels)?;
         let compiled = commands.clone();
         threads.push(std::thread::Builder::new().name("cotenant-compiler".into()).spawn({
             let clock = clock.clone();
@@ -351,6 +367,7 @@ impl Engine {
             cpu_threads: cpu_pool::threads(),
             numerics: true,
             memory: Memory::default(),
+            schedules: Vec::new(),
             logical_devices: LOGICAL_DEVICES,
         }
     }

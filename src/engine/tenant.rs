@@ -280,7 +280,7 @@ impl Tenant {
     }
 
     /// The lowered model: operators, launches, CPU nodes.
-    pub fn recording(&self) -> &Recording {
+    pub fn recording(&self) -> &Arc<Recording> {
         &self.inner.shared.recording
     }
 

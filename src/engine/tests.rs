@@ -17,6 +17,7 @@ use crate::service::{self, Decisions};
 use crate::tensor::{DType, HostTensor, View};
 
 mod cpu_pool;
+mod rounds;
 mod virtual_time;
 
 /// Adds one to each element. Fails on a negative first element, panics at 1000.

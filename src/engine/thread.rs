@@ -175,6 +175,7 @@ impl EngineThread {
             counters: self.dispatcher.device.counters(),
             busy: self.dispatcher.busy,
             faults: self.dispatcher.faults,
+            rounds: self.dispatcher.rounds(),
             compiling: self.dispatcher.compiling(),
             trials: self.dispatcher.board.iter().map(|t| t.plan.segments.trials()).sum(),
             tenants: tenants.collect(),

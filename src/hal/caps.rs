@@ -103,6 +103,8 @@ pub struct Quirks {
     pub loop_iterations_max: Option<u32>,
     /// The driver compiles slowly and without a cache on disk, so distinct pipelines are dear.
     pub slow_pipelines: bool,
+    /// The driver compiles a pipeline when it is dispatched first, and all that comes after it on the queue waits (lavapipe).
+    pub compiles_at_dispatch: bool,
 }
 
 /// A device's capabilities.

@@ -26,5 +26,5 @@ pub use check::ScheduleError;
 pub use machine::{ChainForm, Machine};
 pub use problem::{KernelNumbers, KnownCosts, LaunchCost, LaunchInfo, Model, Problem, ProblemError};
 pub use schedule::{Chain, Piece, Schedule, Stage};
-pub use stored::{StoredError, StoredSchedule};
+pub use stored::{StoredError, StoredModel, StoredSchedule};
 pub use text::ParseError;

@@ -207,6 +207,11 @@ impl Composer {
         }
     }
 
+    /// Tiles of a launch; none of a launch that it does not know.
+    pub fn tiles(&self, tenant: u32, launch: u32) -> u32 {
+        self.row(tenant, launch).map_or(0, |row| row.tiles)
+    }
+
     fn row(&self, tenant: u32, launch: u32) -> Option<&Row> {
         self.models.get(tenant as usize)?.get(launch as usize)
     }

@@ -30,6 +30,9 @@ pub struct RunMetrics {
     pub totals: Totals,
     /// Decisions of the policy that were refused; 0 for every policy of ours.
     pub policy_faults: u64,
+    /// Rounds that were submitted as a stored schedule says; `None` where there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rounds: Option<u64>,
 }
 
 /// One tenant's figures over the measured window.

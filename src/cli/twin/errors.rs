@@ -218,6 +218,7 @@ mod tests {
             totals: Totals::of(&tenants, &Observed { elapsed: Nanos::from_secs(1.0), ..Observed::default() }),
             tenants,
             policy_faults: 0,
+            rounds: None,
         }
     }
 

@@ -17,6 +17,8 @@ pub(in crate::engine) enum Ticket {
     Segment(TenantId, u32),
     /// Segments of several tenants.
     Combination(Key),
+    /// The stages of a stored schedule from this one on.
+    Schedule(usize, usize),
 }
 
 /// Co-kernels that are not compiled.
@@ -26,10 +28,17 @@ pub(super) struct Asking {
     under_way: bool,
 }
 
+impl Asking {
+    /// Asks for all that a stored schedule needs.
+    pub(super) fn schedule(&mut self, schedule: usize) {
+        self.queue.push_back(Ticket::Schedule(schedule, 0));
+    }
+}
+
 impl Dispatcher {
     /// Co-kernels that are still to be compiled.
     pub(in crate::engine) fn compiling(&self) -> usize {
-        self.asking.queue.len() + self.combos.wanted.len() + usize::from(self.asking.under_way)
+        self.asking.queue.len() + self.combos.wanted.len() + self.rounds.asked() + usize::from(self.asking.under_way)
     }
 
     /// Asks for the co-kernels of a tenant's segments.
@@ -45,8 +54,8 @@ impl Dispatcher {
         while !self.asking.under_way {
             let next = self.asking.queue.pop_front();
             let Some(ticket) = next.or_else(|| self.combos.wanted.pop_front().map(Ticket::Combination)) else { return };
-            let Some(stage) = self.stage_of(&ticket) else { continue };
-            match self.device.together(&stage) {
+            let Some((ticket, together)) = self.look(ticket) else { continue };
+            match together {
                 Together::Ready => self.answered_ask(ticket, true),
                 Together::Apart => self.answered_ask(ticket, false),
                 Together::Compile(wanted) if wanted.kernels.len() > KERNELS_MAX => self.answered_ask(ticket, false),
@@ -81,6 +90,7 @@ impl Dispatcher {
         let tenant = match ticket {
             Ticket::Segment(tenant, _) => Some(tenant),
             Ticket::Combination(key) => key.segments().next().map(|(tenant, _)| tenant),
+            Ticket::Schedule(schedule, _) => self.tenant_of_schedule(schedule),
         };
         if let (Some(recorder), Some(tenant)) = (&mut self.recorder, tenant) {
             recorder.compiled(tenant, &format!("co-kernel of {kernels}"), start, end);
@@ -93,6 +103,10 @@ impl Dispatcher {
     fn answered_ask(&mut self, ticket: Ticket, ready: bool) {
         match ticket {
             Ticket::Combination(key) => self.combos.asked(&key, ready),
+            Ticket::Schedule(schedule, stage) if ready => {
+                self.asking.queue.push_front(Ticket::Schedule(schedule, stage + 1));
+            }
+            Ticket::Schedule(schedule, _) => self.answered_schedule(schedule, false),
             Ticket::Segment(id, start) => {
                 let Some(tenant) = self.board.touch(id) else { return };
                 if ready {
@@ -107,7 +121,7 @@ impl Dispatcher {
 
     fn may_compile(&mut self, ticket: &Ticket) -> bool {
         match ticket {
-            Ticket::Combination(_) => true,
+            Ticket::Combination(_) | Ticket::Schedule(..) => true,
             Ticket::Segment(id, _) => self.board.touch(*id).is_some_and(|t| t.plan.segments.may_compile()),
         }
     }
@@ -115,10 +129,26 @@ impl Dispatcher {
     fn give_up(&mut self, ticket: Ticket) {
         match ticket {
             Ticket::Combination(key) => self.combos.asked(&key, false),
+            Ticket::Schedule(schedule, _) => self.answered_schedule(schedule, false),
             Ticket::Segment(id, start) => {
                 if let Some(tenant) = self.board.touch(id) {
                     tenant.plan.segments.give_up(start);
                 }
+            }
+        }
+    }
+
+    /// How the device would run what a ticket is for; `None` where a tenant of it has left. Of a schedule that is the first stage which
+    /// does not run at once yet; one without such a stage is used from now on.
+    fn look(&mut self, ticket: Ticket) -> Option<(Ticket, Together)> {
+        let Ticket::Schedule(schedule, from) = ticket else {
+            return Some((ticket, self.device.together(&self.stage_of(&ticket)?)));
+        };
+        match self.stage_to_compile(schedule, from) {
+            Some((stage, together)) => Some((Ticket::Schedule(schedule, stage), together)),
+            None => {
+                self.answered_schedule(schedule, true);
+                None
             }
         }
     }
@@ -135,6 +165,7 @@ impl Dispatcher {
         match ticket {
             Ticket::Segment(id, start) => chain(*id, *start)?,
             Ticket::Combination(key) => key.segments().try_for_each(|(id, start)| chain(id, start))?,
+            Ticket::Schedule(..) => return None,
         }
         Some(stage)
     }

@@ -115,6 +115,11 @@ impl Board {
         self.stale.clear();
     }
 
+    /// Those with operators ready, as of the last [`Board::refresh`].
+    pub(super) fn ready(&self) -> impl Iterator<Item = &Loaded> {
+        self.ready.cycle_from(0).map(|at| &self.tenants[at])
+    }
+
     /// Whether somebody has operators ready.
     pub(super) fn is_ready(&self) -> bool {
         !self.ready.is_empty()

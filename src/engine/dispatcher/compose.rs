@@ -2,7 +2,8 @@
 //!
 //! Operators of a tenant that lie in one segment become a chain; chains of several tenants that are next become one stage, where
 //! the device runs them at once. A missing combination is asked for, and until it is compiled the chains follow each other.
-//! Everything else is a stage per slice, in the order of the grants. A submission ends as one, so nobody is served later
+//! Everything else is a stage per slice, in the order of the grants, but for policies that interleave, on devices whose chains are
+//! streams: there the operators of several tenants are composed into stages (`streams.rs`). A submission ends as one, so nobody is served later
 //! for standing further back in it.
 //!
 //! Bounded: each operator is looked at once, each stage tries at most [`CHAINS_MAX`] combinations, and nothing is compiled or
@@ -13,10 +14,11 @@ use std::ops::Range;
 use super::board::Board;
 use super::combos::{CHAINS_MAX, Combos, Key};
 use super::draft::{Draft, Submitted};
+use super::streams::Interleaver;
 use crate::engine::loaded::{Loaded, Step};
 use crate::engine::segment::{Form, chain_slices};
 use crate::engine::trace::Launched;
-use crate::hal::{RecordingId, Slice, SliceSpan, Stage};
+use crate::hal::{DeviceCaps, RecordingId, Slice, SliceSpan, Stage};
 use crate::tensor::{RequestId, TenantId};
 
 /// Operators of one tenant in a submission that are no stages yet; a tenant has one request in a submission.
@@ -61,9 +63,29 @@ pub(super) struct Composer {
     runs: Vec<Run>,
     /// Of the stage being made: places in `runs`, and the operators of each chain.
     chains: Vec<(usize, Range<u32>)>,
+    /// Where the policy wants it and the device can.
+    streams: Option<Interleaver>,
 }
 
 impl Composer {
+    pub(super) fn new(streams: Option<Interleaver>) -> Composer {
+        Composer { streams, ..Composer::default() }
+    }
+
+    /// A tenant was loaded.
+    pub(super) fn arrive(&mut self, tenant: &Loaded, caps: &DeviceCaps) {
+        if let Some(streams) = &mut self.streams {
+            streams.arrive(tenant, caps);
+        }
+    }
+
+    /// A tenant left.
+    pub(super) fn depart(&mut self, tenant: TenantId) {
+        if let Some(streams) = &mut self.streams {
+            streams.depart(tenant);
+        }
+    }
+
     /// Makes the stages of `draft`, and what is to be recorded of them where `recorded`.
     pub(super) fn compose(&mut self, draft: &mut Draft, board: &Board, combos: &mut Combos, recorded: bool) {
         self.runs.clear();
@@ -72,6 +94,14 @@ impl Composer {
                 Some(run) => run.end = s.operator + 1,
                 None => self.runs.extend(Run::of(s, board)),
             }
+        }
+        if let Some(streams) = &mut self.streams {
+            for run in &mut self.runs {
+                if board.get(run.tenant).is_some_and(|tenant| streams.grant(tenant, run.next..run.end)) {
+                    run.next = run.end;
+                }
+            }
+            streams.compose(&mut draft.submission.stages);
         }
         for at in 0..draft.operators.len() {
             let Submitted { tenant, operator, .. } = draft.operators[at];
@@ -134,7 +164,7 @@ impl Composer {
             self.chains.pop();
         }
         // Isolated memory is numbered in the order of the chains, so that is always the same.
-        let Composer { runs, chains } = self;
+        let Composer { runs, chains, .. } = self;
         chains.sort_unstable_by_key(|(at, _)| runs[*at].tenant);
         let mut stage = Stage::default();
         let mut apart_ns = 0.0;

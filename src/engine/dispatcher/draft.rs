@@ -42,6 +42,8 @@ pub(super) struct Draft {
     pub(super) submission: Submission,
     pub(super) parts: Vec<Part>,
     pub(super) operators: Vec<Submitted>,
+    /// The requests of a round that its stages are of, each once; these stages are in `submission` already.
+    pub(super) round: Vec<Submitted>,
     /// Only where a timeline is recorded.
     pub(super) launched: Vec<Launched>,
     /// What is to be learned from.
@@ -50,17 +52,36 @@ pub(super) struct Draft {
 
 impl Draft {
     pub(super) fn is_empty(&self) -> bool {
-        self.operators.is_empty() && self.parts.is_empty()
+        self.operators.is_empty() && self.parts.is_empty() && self.round.is_empty()
+    }
+
+    /// Begins the current request of a tenant: its inputs go up.
+    pub(super) fn begin(&mut self, tenant: &mut Loaded, now: Nanos) {
+        if let Some(current) = &mut tenant.current {
+            current.request.started.get_or_insert(now);
+            self.submission.uploads.append(&mut Arc::unwrap_or_clone(std::mem::take(&mut current.request.uploads)));
+        }
+    }
+
+    /// All operators of a tenant's request are in it, by a schedule.
+    pub(super) fn end_round(&mut self, tenant: &mut Loaded) {
+        let operators = tenant.plan.operators();
+        if let Some(current) = &mut tenant.current {
+            current.next = operators;
+        }
+        self.end(tenant);
     }
 
     /// Adds up to `operators` of a tenant's current request, and its reads where it ends or goes on on the CPU. Answers
     /// how many were added.
     pub(super) fn add(&mut self, tenant: &mut Loaded, operators: u32, now: Nanos) -> u32 {
         let id = tenant.shared.id;
-        let Some(current) = tenant.current.as_mut().filter(|c| !c.on_cpu) else { return 0 };
+        if tenant.current.as_ref().is_none_or(|c| c.on_cpu) {
+            return 0;
+        }
+        self.begin(tenant, now);
+        let Some(current) = &mut tenant.current else { return 0 };
         let request = current.request.id;
-        current.request.started.get_or_insert(now);
-        self.submission.uploads.append(&mut Arc::unwrap_or_clone(std::mem::take(&mut current.request.uploads)));
         for added in 0..operators {
             match tenant.plan.steps.get(current.next as usize) {
                 None | Some(Step::WithinHost) => {

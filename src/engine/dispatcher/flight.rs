@@ -21,6 +21,8 @@ pub(super) struct InFlight {
     pub(super) owner: Option<TenantId>,
     pub(super) parts: Vec<Part>,
     pub(super) operators: Vec<Submitted>,
+    /// The requests of a round that it has stages of.
+    pub(super) round: Vec<Submitted>,
     pub(super) launched: Vec<Launched>,
     pub(super) measured: Vec<Measured>,
 }
@@ -50,12 +52,16 @@ impl Dispatcher {
         self.last_finished = completion.finished.max(self.last_finished);
         self.busy += self.last_finished.since(begun);
         let start = self.lane_ended(&flight, completion.finished);
-        self.learn(&flight.operators, completion.finished.since(start));
+        // What a round took tells nothing about its operators, and nothing about others' beside it.
+        if flight.round.is_empty() {
+            self.learn(&flight.operators, completion.finished.since(start));
+        }
         self.learn_forms(&flight.measured, &completion.spans);
         if let Some(recorder) = &mut self.recorder {
             recorder.launches(flight.lane, &flight.launched, &completion.spans, start, completion.finished);
         }
-        let InFlight { mut parts, operators, .. } = flight;
+        let InFlight { mut parts, mut operators, round, .. } = flight;
+        operators.extend(round);
         for (recording, error) in completion.failed {
             self.fail_recording(recording, &error, &operators, &mut parts);
         }
@@ -71,6 +77,9 @@ impl Dispatcher {
 
     /// A lane is done with a submission, which it began when it came or when the one before ended.
     fn lane_ended(&mut self, flight: &InFlight, finished: Nanos) -> Nanos {
+        if !flight.round.is_empty() {
+            self.round_ended();
+        }
         let lane = match flight.owner {
             None => &mut self.common,
             Some(owner) => match self.board.touch(owner) {
@@ -227,7 +236,7 @@ impl Dispatcher {
                 Then::Compute(request, _) => self.fail_request(part.tenant, request, error),
             }
         }
-        for submitted in flight.operators {
+        for submitted in flight.operators.into_iter().chain(flight.round) {
             self.fail_request(submitted.tenant, submitted.request, error);
         }
     }
@@ -236,6 +245,7 @@ impl Dispatcher {
     pub(super) fn lose(&mut self, error: HalError) {
         tracing::error!("{error}");
         self.lost = Some(error.clone());
+        self.rounds.stop();
         while let Some((_, flight)) = self.in_flight.pop_first() {
             self.fail_flight(flight, &error);
         }

@@ -129,10 +129,15 @@ impl Dispatcher {
             current: None,
             lane,
             paused: false,
+            in_round: false,
             used_ns: 0.0,
             stale: false,
             told: false,
         });
+        if let Some(tenant) = self.board.get(id) {
+            self.composer.arrive(tenant, self.device.caps());
+        }
+        self.find_schedules(id);
         self.ask_for(id);
         Ok(shared)
     }
@@ -142,6 +147,8 @@ impl Dispatcher {
         let Some(tenant) = self.board.remove(id) else { return };
         self.cpu.forget(id);
         self.combos.forget(id);
+        self.rounds.depart(id);
+        self.composer.depart(id);
         self.give_back(&tenant.lane);
         let gone = || InferError::TenantGone { tenant: tenant.shared.name.clone() };
         let current = tenant.current.map(|c| c.request);

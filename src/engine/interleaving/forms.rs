@@ -174,7 +174,8 @@ impl<'a> Forms<'a> {
         progress: &mut dyn FnMut(InterleaveStage),
     ) -> Result<Searched, InterleaveError> {
         let clock = self.rigs[0].1.device().clock();
-        let numbers = lane_counts(self.problem, self.participants.len());
+        let mut numbers = lane_counts(self.problem, self.participants.len());
+        numbers.retain(|&n| options.lanes_max.is_none_or(|most| n <= most));
         let mut searched = Searched::default();
         let mut candidates = Vec::with_capacity(numbers.len());
         for &lanes in &numbers {
@@ -222,9 +223,11 @@ impl<'a> Forms<'a> {
     pub(super) fn choose(
         &mut self,
         rounds: usize,
+        lanes_max: Option<usize>,
         progress: &mut dyn FnMut(InterleaveStage),
     ) -> Result<usize, InterleaveError> {
-        let mut candidates: Vec<usize> = (0..self.forms.len()).collect();
+        let fits = |form: &Form| lanes_max.is_none_or(|most| form.schedule.lanes.len() <= most);
+        let mut candidates: Vec<usize> = (0..self.forms.len()).filter(|&at| fits(&self.forms[at])).collect();
         for rounds in [rounds, rounds * 2] {
             let times = self.rounds(&candidates, rounds, progress)?;
             let mut ranked: Vec<usize> = (0..candidates.len()).collect();

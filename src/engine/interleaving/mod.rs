@@ -41,6 +41,8 @@ pub struct InterleaveOptions {
     pub seed: u64,
     /// Paired rounds of the final measurement.
     pub rounds: usize,
+    /// Lanes of the schedule at most; the ways without interleaving are measured whatever they have.
+    pub lanes_max: Option<usize>,
     /// Each tenant's memory is bound on its own, for tenants that do not trust each other.
     pub isolated: bool,
     /// A schedule to measure instead of looking for one.
@@ -162,7 +164,7 @@ pub fn interleave(
         None => forms.search(options, progress)?,
     };
     let outputs = forms.check_outputs()?;
-    let best = forms.choose(TRIAL_ROUNDS, progress)?;
+    let best = forms.choose(TRIAL_ROUNDS, options.lanes_max, progress)?;
     tracing::info!("chosen: {}", forms.all()[best].name);
     let paired = forms.measure(best, options.rounds.max(1), progress)?;
     let timeline = match (options.drawn, caps.timestamps) {

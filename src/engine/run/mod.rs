@@ -17,6 +17,7 @@ use super::command::Command;
 use super::scenario::{Length, Place, PolicySpec, Scenario};
 use super::{Engine, EngineGone, InferError, LoadError, LoadStage, Pending, PolicyFault, StartError, Tenant};
 use crate::hal::{CostSource, Counters, Recording};
+use crate::interleave::StoredSchedule;
 use crate::predict::profile::ProfileError;
 use crate::service::arrival::ArrivalError;
 use crate::tensor::{HostTensor, Nanos, TensorError};
@@ -36,6 +37,8 @@ pub struct RunOptions {
     pub seed: Option<u64>,
     /// Whether a simulated device computes outputs; others always do.
     pub numerics: bool,
+    /// Schedules for the tenants' rounds ([`crate::engine::Builder::schedules`]).
+    pub schedules: Vec<StoredSchedule>,
     /// Events that the timeline keeps; none is recorded without.
     pub timeline_events_max: Option<usize>,
     /// Requests of each tenant before the measurement; the first is not timed. At least two.
@@ -55,6 +58,7 @@ impl Default for RunOptions {
             policy: None,
             seed: None,
             numerics: false,
+            schedules: Vec::new(),
             timeline_events_max: None,
             warm_up_requests: 6,
             warm_up_max: Duration::from_secs(2),
@@ -260,7 +264,8 @@ pub fn watched(scenario: &Scenario, options: &RunOptions, watch: &mut dyn Watch)
         .numerics(options.numerics)
         .memory(scenario.memory)
         .policy(&policy.name)
-        .policy_options(policy.options.clone());
+        .policy_options(policy.options.clone())
+        .schedules(options.schedules.clone());
     if let Some(events_max) = options.timeline_events_max {
         builder = builder.timeline(events_max);
     }
@@ -299,7 +304,7 @@ pub fn scenario_on(
         ready.push(warm_up(engine, tenant, inputs, options).map_err(misstep)?);
         look(engine, watch)?;
     }
-    let before = engine.stats()?.counters;
+    let before = engine.stats()?;
     let report = drive(engine, scenario, &ready, options, seed, watch)?;
     let mut first_outputs = Vec::new();
     let after = engine.stats()?;
@@ -347,11 +352,12 @@ pub fn scenario_on(
         totals: Totals::of(&tenants, &observed),
         tenants,
         policy_faults: after.faults.count,
+        rounds: (!options.schedules.is_empty()).then_some(after.rounds - before.rounds),
     };
     Ok(RunReport {
         metrics,
         timeline,
-        counters: [before, after.counters],
+        counters: [before.counters, after.counters],
         policy_fault: after.faults.first,
         first_outputs,
         recordings: ready.iter().map(|r| r.tenant.shared().recording.clone()).collect(),

@@ -55,6 +55,10 @@ pub(super) fn caps(profile: &Profile, numerics: bool) -> DeviceCaps {
             workgroup_bytes_max: WORKGROUP_BYTES_MAX,
             workers_max: limits.workers_max,
         },
-        quirks: Quirks { loop_iterations_max: limits.loop_iterations_max, slow_pipelines: limits.slow_pipelines },
+        quirks: Quirks {
+            loop_iterations_max: limits.loop_iterations_max,
+            slow_pipelines: limits.slow_pipelines,
+            compiles_at_dispatch: false,
+        },
     }
 }

@@ -25,8 +25,8 @@ use super::sm_set::SmSet;
 use super::streams::{Command, Done, EventId, HostId, SimError, StreamId};
 use crate::hal::{
     BufferId, Clock, Completion, Counters, Device, DeviceCaps, HalError, InstallProgress, LaneId, LaneSpec, Operation,
-    PartitionId, PartitionSpec, Recording, RecordingId, Region, SharedClock, Slice, SliceSpan, Submission,
-    SubmissionId, Units, Wait, eval, plan,
+    PartitionId, PartitionSpec, Recording, RecordingId, Region, SharedClock, Slice, SliceSpan, Stage, Submission,
+    SubmissionId, Together, Units, Wait, eval, plan,
 };
 use crate::tensor::{Nanos, TenantId};
 
@@ -458,6 +458,11 @@ impl Device for SimDevice {
         self.memory.check(region)?;
         self.finish();
         Ok(self.memory.read(region))
+    }
+
+    fn together(&self, stage: &Stage) -> Together {
+        // Chains are streams: nothing has to be compiled.
+        if stage.slices.len() > 1 { Together::Ready } else { Together::Apart }
     }
 
     fn install(&mut self, recording: Arc<Recording>, _progress: InstallProgress) -> Result<RecordingId, HalError> {

@@ -82,6 +82,35 @@ fn kind(info: &wgpu::AdapterInfo) -> DeviceKind {
     }
 }
 
+/// A logical device with all features and limits that are used.
+///
+/// # Errors
+/// [`Unavailable`] with what the driver said.
+pub(super) fn open(found: &Found) -> Result<(wgpu::Device, wgpu::Queue), Unavailable> {
+    let has = found.adapter.limits();
+    let limits = wgpu::Limits {
+        max_storage_buffer_binding_size: has.max_storage_buffer_binding_size,
+        max_buffer_size: has.max_buffer_size,
+        max_immediate_size: has.max_immediate_size.min(128),
+        max_compute_invocations_per_workgroup: has.max_compute_invocations_per_workgroup,
+        max_compute_workgroup_size_x: has.max_compute_workgroup_size_x,
+        max_compute_workgroup_storage_size: has.max_compute_workgroup_storage_size,
+        max_storage_buffers_per_shader_stage: has.max_storage_buffers_per_shader_stage,
+        ..wgpu::Limits::defaults().using_resolution(has.clone())
+    };
+    let request = found.adapter.request_device(&wgpu::DeviceDescriptor {
+        label: Some("cotenant"),
+        required_features: features(&found.adapter),
+        required_limits: limits,
+        ..Default::default()
+    });
+    pollster::block_on(request).map_err(|e| Unavailable {
+        spec: format!("wgpu:{}", found.info.name),
+        reason: e.to_string(),
+        remedy: "update the driver, or choose another device (`cotenant devices`)".into(),
+    })
+}
+
 /// Features that are used where an adapter has them.
 pub(super) fn features(adapter: &wgpu::Adapter) -> wgpu::Features {
     let wanted = wgpu::Features::IMMEDIATES
@@ -137,6 +166,7 @@ pub(super) fn caps(found: &Found) -> DeviceCaps {
             // Mesa's software rasteriser counts iterations over all loops and leaves them at this number, silently.
             loop_iterations_max: name.contains("llvmpipe").then_some(65_535),
             slow_pipelines: name.contains("llvmpipe"),
+            compiles_at_dispatch: name.contains("llvmpipe"),
         },
     }
 }

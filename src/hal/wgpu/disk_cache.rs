@@ -38,6 +38,11 @@ impl DiskCache {
         DiskCache { cache, file, grown: AtomicBool::new(false) }
     }
 
+    /// A cache that keeps nothing.
+    pub(super) fn none() -> DiskCache {
+        DiskCache { cache: None, file: None, grown: AtomicBool::new(false) }
+    }
+
     /// For the descriptor of a pipeline that is to be made.
     pub(super) fn get(&self) -> Option<&wgpu::PipelineCache> {
         self.grown.store(true, Ordering::Relaxed);

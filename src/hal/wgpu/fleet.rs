@@ -20,6 +20,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use member::{Member, News};
 
 use super::Found;
+use super::rehearsal::Rehearsal;
 use crate::hal::{
     BufferId, Clock, CoKernel, Compiler, Completion, Counters, Device, DeviceCaps, HalError, InstallProgress, LaneId,
     LaneSpec, Recording, RecordingId, Region, SharedClock, Stage, Submission, SubmissionId, Together, Unavailable,
@@ -35,6 +36,8 @@ pub struct WgpuFleet {
     caps: DeviceCaps,
     clock: WallClock,
     found: Found,
+    /// The members' one.
+    rehearsal: Option<Arc<Rehearsal>>,
     // Goes before the members, whose threads may be waiting to tell something.
     news: Receiver<News>,
     tell: SyncSender<News>,
@@ -66,12 +69,14 @@ impl WgpuFleet {
     pub fn open(found: &Found, members: usize, clock: WallClock) -> Result<WgpuFleet, Unavailable> {
         let members = members.max(1);
         let (tell, news) = sync_channel(NEWS_MAX);
-        let first = Member::open(found, clock, (0, members), tell.clone())?;
+        let rehearsal = Rehearsal::of(found);
+        let first = Member::open(found, clock, (0, members), tell.clone(), rehearsal.clone())?;
         let caps = DeviceCaps { lanes_max: members as u32, ..first.device().caps().clone() };
         Ok(WgpuFleet {
             caps,
             clock,
             found: found.clone(),
+            rehearsal,
             news,
             tell,
             members: vec![first],
@@ -111,7 +116,7 @@ impl WgpuFleet {
         let at = self.members.len();
         let members_max = self.caps.lanes_max as usize;
         if at < members_max && least.is_none_or(|(_, lanes)| lanes > 0) {
-            match Member::open(&self.found, self.clock, (at, members_max), self.tell.clone()) {
+            match Member::open(&self.found, self.clock, (at, members_max), self.tell.clone(), self.rehearsal.clone()) {
                 Ok(member) => {
                     self.members.push(member);
                     return Ok(at);

@@ -46,7 +46,7 @@ impl Installer<'_> {
         table: Range,
         progress: InstallProgress,
     ) -> Result<Installed, HalError> {
-        let compiled = self.pipelines.of(&recording, progress)?;
+        let compiled = self.pipelines.of(&recording, None, progress)?;
         let launches = recording.operations.iter().flat_map(|o| &o.launches);
         let words: Vec<u32> = launches.clone().flat_map(|l| l.params.iter().copied()).collect();
         self.queue.write_buffer(&table.buffer, table.offset, bytemuck::cast_slice(&words));

@@ -15,6 +15,7 @@ mod installed;
 mod link;
 mod memory;
 mod pipelines;
+mod rehearsal;
 mod specialize;
 mod stage;
 mod staging;
@@ -34,6 +35,7 @@ pub use fleet::WgpuFleet;
 use installed::{Installed, Installer, table_words};
 use memory::{Pools, Purpose, Range};
 use pipelines::Pipelines;
+use rehearsal::Rehearsal;
 use staging::{Direction, Pool};
 use timestamps::Timestamps;
 
@@ -58,6 +60,7 @@ pub struct WgpuDevice {
     pools: Pools,
     pipelines: Arc<Pipelines>,
     cokernels: Arc<Cokernels>,
+    rehearsal: Option<Arc<Rehearsal>>,
     scratch: Scratch,
     /// Buffers for programs that are not in use.
     program_buffers: Vec<ProgramBuffer>,
@@ -99,14 +102,18 @@ struct InFlight {
 struct WgpuCompiler {
     pipelines: Arc<Pipelines>,
     cokernels: Arc<Cokernels>,
+    rehearsal: Option<Arc<Rehearsal>>,
 }
 
 impl Compiler for WgpuCompiler {
     fn compile(&self, recording: &Recording, progress: InstallProgress) -> Result<(), HalError> {
-        self.pipelines.of(recording, progress).map(drop)
+        self.pipelines.of(recording, self.rehearsal.as_deref(), progress).map(drop)
     }
 
     fn compile_together(&self, wanted: &CoKernel) -> Result<(), HalError> {
+        if let Some(rehearsal) = &self.rehearsal {
+            rehearsal.together(wanted)?;
+        }
         let uses: Vec<_> = wanted.kernels.iter().map(|(k, slot)| (self.cokernels.number(k), *slot)).collect();
         self.cokernels.make(&uses, wanted.pooled).map(drop)
     }
@@ -147,31 +154,17 @@ impl WgpuDevice {
     /// # Errors
     /// [`Unavailable`] with what the driver said.
     pub fn open(found: &Found, clock: WallClock) -> Result<WgpuDevice, Unavailable> {
-        WgpuDevice::open_numbered(found, clock, (0, 1))
+        WgpuDevice::open_numbered(found, clock, (0, 1), Rehearsal::of(found))
     }
 
     /// As [`WgpuDevice::open`]; its identifiers come after `first`, a step apart each.
-    fn open_numbered(found: &Found, clock: WallClock, (first, id_step): (u32, u32)) -> Result<WgpuDevice, Unavailable> {
-        let mut limits = wgpu::Limits::defaults().using_resolution(found.adapter.limits());
-        let has = found.adapter.limits();
-        limits.max_storage_buffer_binding_size = has.max_storage_buffer_binding_size;
-        limits.max_buffer_size = has.max_buffer_size;
-        limits.max_immediate_size = has.max_immediate_size.min(128);
-        limits.max_compute_invocations_per_workgroup = has.max_compute_invocations_per_workgroup;
-        limits.max_compute_workgroup_size_x = has.max_compute_workgroup_size_x;
-        limits.max_compute_workgroup_storage_size = has.max_compute_workgroup_storage_size;
-        limits.max_storage_buffers_per_shader_stage = has.max_storage_buffers_per_shader_stage;
-        let request = found.adapter.request_device(&wgpu::DeviceDescriptor {
-            label: Some("cotenant"),
-            required_features: adapter::features(&found.adapter),
-            required_limits: limits,
-            ..Default::default()
-        });
-        let (device, queue) = pollster::block_on(request).map_err(|e| Unavailable {
-            spec: format!("wgpu:{}", found.info.name),
-            reason: e.to_string(),
-            remedy: "update the driver, or choose another device (`cotenant devices`)".into(),
-        })?;
+    fn open_numbered(
+        found: &Found,
+        clock: WallClock,
+        (first, id_step): (u32, u32),
+        rehearsal: Option<Arc<Rehearsal>>,
+    ) -> Result<WgpuDevice, Unavailable> {
+        let (device, queue) = adapter::open(found)?;
         let lost = Arc::new(Mutex::new(None));
         let note = lost.clone();
         device.set_device_lost_callback(move |_, message| {
@@ -193,6 +186,7 @@ impl WgpuDevice {
             pools: Pools::default(),
             pipelines: Arc::new(Pipelines::new(device.clone(), disk)),
             cokernels,
+            rehearsal,
             scratch: Scratch::default(),
             program_buffers: Vec::new(),
             timestamps,
@@ -385,7 +379,11 @@ impl Device for WgpuDevice {
     }
 
     fn compiler(&self) -> Option<Arc<dyn Compiler>> {
-        Some(Arc::new(WgpuCompiler { pipelines: self.pipelines.clone(), cokernels: self.cokernels.clone() }))
+        Some(Arc::new(WgpuCompiler {
+            pipelines: self.pipelines.clone(),
+            cokernels: self.cokernels.clone(),
+            rehearsal: self.rehearsal.clone(),
+        }))
     }
 
     fn install(&mut self, recording: Arc<Recording>, progress: InstallProgress) -> Result<RecordingId, HalError> {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::compose::{Job, compose};
 use super::disk_cache::DiskCache;
+use super::rehearsal::Rehearsal;
 use crate::hal::{HalError, InstallProgress, KernelSpec, Recording};
 
 /// The cache and the one layout that all pipelines have.
@@ -48,7 +49,10 @@ impl Pipelines {
     }
 
     /// The pipeline of `spec`, compiled now if it is new.
-    fn get(&self, spec: &Arc<KernelSpec>) -> Result<wgpu::ComputePipeline, HalError> {
+    ///
+    /// # Errors
+    /// [`HalError::Kernel`].
+    pub(super) fn get(&self, spec: &Arc<KernelSpec>) -> Result<wgpu::ComputePipeline, HalError> {
         let there = self.lock().get(spec).cloned();
         if let Some(pipeline) = there {
             return Ok(pipeline);
@@ -58,10 +62,16 @@ impl Pipelines {
         Ok(self.lock().entry(spec.clone()).or_insert(made).clone())
     }
 
-    /// The pipelines of all kernels of `recording`.
+    /// Whether the pipeline of `spec` is there.
+    pub(super) fn has(&self, spec: &Arc<KernelSpec>) -> bool {
+        self.lock().contains_key(spec)
+    }
+
+    /// The pipelines of all kernels of `recording`, each of which is rehearsed before where there is a rehearsal.
     pub(super) fn of(
         &self,
         recording: &Recording,
+        rehearsal: Option<&Rehearsal>,
         progress: InstallProgress,
     ) -> Result<HashMap<Arc<KernelSpec>, wgpu::ComputePipeline>, HalError> {
         let mut seen = HashSet::new();
@@ -70,6 +80,9 @@ impl Pipelines {
         let mut compiled = HashMap::new();
         for (done, spec) in specs.iter().enumerate() {
             progress(done, specs.len(), &spec.label());
+            if let Some(rehearsal) = rehearsal.filter(|_| !self.has(spec)) {
+                rehearsal.kernel(spec)?;
+            }
             compiled.insert((*spec).clone(), self.get(spec)?);
         }
         progress(specs.len(), specs.len(), "");

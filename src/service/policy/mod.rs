@@ -3,6 +3,7 @@
 
 mod edf;
 mod fifo;
+mod interleaved;
 mod option;
 mod priority;
 mod ranked;
@@ -16,6 +17,7 @@ mod weighted_fair;
 
 pub use edf::EarliestDeadline;
 pub use fifo::Fifo;
+pub use interleaved::Interleaved;
 pub use priority::StaticPriority;
 pub use round_robin::RoundRobin;
 pub use sequential::Sequential;
@@ -36,6 +38,12 @@ pub trait Policy: Send {
     /// Where its grants run. Asked once.
     fn lanes(&self) -> Lanes {
         Lanes::One
+    }
+
+    /// Whether operators of different tenants that it grants at once may run at the same time, as far as one lane of the device can.
+    /// Asked once.
+    fn interleaves(&self) -> bool {
+        false
     }
 
     /// Grants operators of the tenants in `view`, in order, into `out`, which is empty and knows its capacity. Granting
@@ -99,6 +107,12 @@ pub const POLICIES: &[PolicyEntry] = &[
         summary: "device time in proportion to priority (virtual time)",
         options: &[],
         build: |_| Ok(Box::new(WeightedFair::default())),
+    },
+    PolicyEntry {
+        name: "interleaved",
+        summary: "as weighted-fair, and operators of several tenants in stages that run at the same time",
+        options: &[],
+        build: |_| Ok(Box::new(Interleaved::default())),
     },
     PolicyEntry {
         name: "multi-stream",

@@ -101,6 +101,7 @@ fn the_json_has_the_names_of_the_contract() {
         tenants: vec![tenant],
         totals,
         policy_faults: 0,
+        rounds: None,
     };
     let text = serde_json::to_string(&run).unwrap();
     assert_eq!(

@@ -55,6 +55,14 @@ impl Cokernel {
         self.uses.iter().map(|(_, slot)| slot + 1).max().unwrap_or(1)
     }
 
+    /// The numbers of the bindings of its memory, those of the slots in groups of [`SLOT_BINDINGS`]; all even ones but the first
+    /// are written.
+    pub(super) fn memory_bindings(&self) -> impl Iterator<Item = u32> {
+        let of_slot = if self.pairs { SLOT_BINDINGS } else { 2 };
+        let slots = (0..self.slots()).flat_map(move |slot| (0..of_slot).map(move |at| 1 + slot * SLOT_BINDINGS + at));
+        std::iter::once(0).chain(slots)
+    }
+
     fn has_all(&self, uses: &[Use]) -> bool {
         uses.len() <= self.uses.len() && uses.iter().all(|u| self.uses.contains(u))
     }

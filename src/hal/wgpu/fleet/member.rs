@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::hal::wgpu::rehearsal::Rehearsal;
 use crate::hal::wgpu::{Found, WgpuDevice};
 use crate::hal::{Completion, Device, HalError, SubmissionId, Unavailable, Wait, WallClock, caught};
 
@@ -45,8 +46,9 @@ impl Member {
         clock: WallClock,
         (at, members): (usize, usize),
         news: SyncSender<News>,
+        rehearsal: Option<Arc<Rehearsal>>,
     ) -> Result<Member, Unavailable> {
-        let device = WgpuDevice::open_numbered(found, clock, (at as u32, members as u32))?;
+        let device = WgpuDevice::open_numbered(found, clock, (at as u32, members as u32), rehearsal)?;
         let device = Arc::new(Mutex::new(device));
         // One message is enough to say that there is work, however much of it.
         let (wake, woken) = sync_channel(1);
