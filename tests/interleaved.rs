@@ -182,7 +182,7 @@ fn tenants_come_and_go_while_their_chains_are_compiled() {
     }
 }
 
-/// The tenants of [`graphs`] as a scenario, and one more of the first network.
+/// Some tenants of [`graphs`] as a scenario.
 const ROUND: &str = r#"
 seed = 3
 requests = 25
@@ -196,18 +196,14 @@ name = "tags"
 model = "zoo:lstm"
 dims = { N = 1, T = 3 }
 [[tenant]]
-name = "text"
-model = "zoo:bert_tiny"
-dims = { N = 1, S = 2 }
-[[tenant]]
 name = "wake"
 model = "zoo:keyword_spotting"
 "#;
 
 #[test]
 fn a_stored_schedule_is_used_when_its_tenants_are_there_and_changes_no_bit() {
-    let mut graphs = graphs();
-    graphs.push(graphs[0].clone());
+    let graphs = graphs();
+    let graphs = [0, 1, 0].map(|k| graphs[k].clone());
     let scenario = Scenario::parse(ROUND, std::path::Path::new("round.toml")).unwrap();
     for spec in devices() {
         let engine = Engine::open(&spec).unwrap();
@@ -220,7 +216,8 @@ fn a_stored_schedule_is_used_when_its_tenants_are_there_and_changes_no_bit() {
         let stored = StoredSchedule::new(&problem, found.unwrap().schedule);
         let together = stored.schedule.lanes[0].iter().filter(|stage| stage.chains.len() > 1).count();
         assert!(together > 0, "{}", stored);
-        for (extra, used) in [("", true), (EXTRA, false)] {
+        // A tenant that the schedule does not know comes between; whenever it has nothing ready, the others are a round.
+        for (extra, always) in [("", true), (EXTRA, false)] {
             let text = format!("{}{extra}", scenario.text);
             let scenario = Scenario::parse(&text, std::path::Path::new("round.toml")).unwrap();
             let schedules = vec![stored.clone()];
@@ -229,14 +226,13 @@ fn a_stored_schedule_is_used_when_its_tenants_are_there_and_changes_no_bit() {
             for tenant in &metrics.tenants {
                 assert_eq!((tenant.failed, tenant.mismatched), (0, 0), "{spec}: {}", tenant.name);
             }
-            // A tenant that the schedule does not know, and that always has a request, leaves the tenants to the policy.
             let rounds = metrics.rounds.unwrap();
-            assert_eq!(rounds > 0, used, "{spec}: {rounds} rounds");
+            assert!(rounds <= 25 && (rounds == 25 || !always), "{spec}: {rounds} rounds");
         }
     }
 }
 
-/// A tenant that always has requests waiting.
+/// A tenant with requests of its own pace.
 const EXTRA: &str = r#"
 [[tenant]]
 name = "extra"

@@ -1,7 +1,7 @@
 //! Online interleaving: the next stage from the heads of the tenants' queues, in bounded time and without allocating.
 //!
 //! Each tenant that has launches ready gets of the stage's time its share; what it may take is dealt out to as many chains as
-//! there are slots (co-kernels), or is a chain of its own (streams). The pieces of a co-kernel's chain are sorted by pass and
+//! there are slots (co-kernels), or is a chain of its own where that is worth a stream (streams). The pieces of a co-kernel's chain are sorted by pass and
 //! body: every tenant's own order has pieces of growing passes, so the order stays right, and a chain takes the passes of the
 //! tenant that needs most. A tenant that is alone, and whose next launch is worth the whole device, gets that.
 //!
@@ -186,7 +186,7 @@ impl Composer {
                 self.take(ready, bound, kernels_max);
                 self.deal(bound, out);
             }
-            ChainForm::Streams { .. } => self.streams(ready, out),
+            ChainForm::Streams { launch_ns, join_ns, .. } => self.streams(ready, (launch_ns, join_ns), out),
         }
     }
 
@@ -335,30 +335,57 @@ impl Composer {
         }
     }
 
-    /// A chain for each tenant, its workers in proportion to its share where there are others.
-    fn streams(&mut self, ready: &[Ready], out: &mut Composed) {
+    /// A chain for each tenant whose launches take longer than to launch them and to join their stream again, with workers in proportion
+    /// to its share; one common chain, the first, for all others.
+    fn streams(&mut self, ready: &[Ready], (launch_ns, join_ns): (f64, f64), out: &mut Composed) {
         let weights: f32 = ready.iter().map(|r| r.weight).sum();
-        let pieces_max = self.limits.pieces_max.max(ready.len());
-        for (at, r) in ready.iter().enumerate() {
-            let part = r.weight / weights;
-            let room = pieces_max - (ready.len() - at - 1);
-            let begin = out.pieces.len();
-            let (mut ns, mut first) = (0.0, r.tile);
-            for launch in (r.launch..).take(r.launches as usize) {
-                let Some(row) = self.row(r.tenant, launch) else { break };
-                let fits = ns == 0.0 || ns + row.alone_ns <= self.limits.stage_ns as f32;
-                if !fits || out.pieces.len() >= room {
-                    break;
+        let pieces_max = (self.limits.pieces_max / ready.len().max(1)).max(1);
+        let overlaps = |(pieces, ns): (u32, f32)| f64::from(ns) > f64::from(pieces) * launch_ns + 2.0 * join_ns;
+        let common: f32 = ready.iter().filter(|r| !overlaps(self.stretch(r, pieces_max))).map(|r| r.weight).sum();
+        for in_common in [true, false] {
+            for r in ready {
+                let (pieces, ns) = self.stretch(r, pieces_max);
+                if overlaps((pieces, ns)) != in_common {
+                    let part = if in_common { common } else { r.weight } / weights;
+                    self.push_stretch(r, pieces, part, out);
+                    if !in_common && pieces > 0 {
+                        out.ends.push(out.pieces.len() as u32);
+                    }
                 }
-                if first < row.tiles {
-                    let workers = ((self.machine.slots as f32 * part).ceil() as u32).clamp(1, row.workers.max(1));
-                    out.pieces.push(Piece { tenant: r.tenant, launch, first, end: row.tiles, workers });
-                    ns += row.alone_ns;
-                }
-                first = 0;
             }
-            if out.pieces.len() > begin {
+            if in_common && !out.pieces.is_empty() {
                 out.ends.push(out.pieces.len() as u32);
+            }
+        }
+    }
+
+    /// How many pieces a tenant has in a stage, and their time in ns: one at least, as far as the stage's time goes.
+    fn stretch(&self, r: &Ready, pieces_max: usize) -> (u32, f32) {
+        let (mut pieces, mut ns) = (0, 0.0);
+        for row in self.rows(r) {
+            if pieces as usize == pieces_max || pieces > 0 && ns + row.alone_ns > self.limits.stage_ns as f32 {
+                break;
+            }
+            (pieces, ns) = (pieces + 1, ns + row.alone_ns);
+        }
+        (pieces, ns)
+    }
+
+    /// The launches that are ready and have tiles left.
+    fn rows<'a>(&'a self, r: &'a Ready) -> impl Iterator<Item = &'a Row> {
+        let launches = (r.launch..).take(r.launches as usize);
+        let rows = launches.map_while(|launch| Some((launch, self.row(r.tenant, launch)?)));
+        rows.filter(|(launch, row)| row.tiles > if *launch == r.launch { r.tile } else { 0 }).map(|(_, row)| row)
+    }
+
+    fn push_stretch(&self, r: &Ready, pieces: u32, part: f32, out: &mut Composed) {
+        let end = out.pieces.len() + pieces as usize;
+        for launch in (r.launch..).take(r.launches as usize) {
+            let Some(row) = self.row(r.tenant, launch).filter(|_| out.pieces.len() < end) else { break };
+            let first = if launch == r.launch { r.tile } else { 0 };
+            if first < row.tiles {
+                let workers = ((self.machine.slots as f32 * part).ceil() as u32).clamp(1, row.workers.max(1));
+                out.pieces.push(Piece { tenant: r.tenant, launch, first, end: row.tiles, workers });
             }
         }
     }

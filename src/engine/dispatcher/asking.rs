@@ -103,10 +103,12 @@ impl Dispatcher {
     fn answered_ask(&mut self, ticket: Ticket, ready: bool) {
         match ticket {
             Ticket::Combination(key) => self.combos.asked(&key, ready),
-            Ticket::Schedule(schedule, stage) if ready => {
+            Ticket::Schedule(schedule, stage) => {
+                if !ready {
+                    self.runs_apart(schedule);
+                }
                 self.asking.queue.push_front(Ticket::Schedule(schedule, stage + 1));
             }
-            Ticket::Schedule(schedule, _) => self.answered_schedule(schedule, false),
             Ticket::Segment(id, start) => {
                 let Some(tenant) = self.board.touch(id) else { return };
                 if ready {
@@ -129,7 +131,7 @@ impl Dispatcher {
     fn give_up(&mut self, ticket: Ticket) {
         match ticket {
             Ticket::Combination(key) => self.combos.asked(&key, false),
-            Ticket::Schedule(schedule, _) => self.answered_schedule(schedule, false),
+            Ticket::Schedule(..) => self.answered_ask(ticket, false),
             Ticket::Segment(id, start) => {
                 if let Some(tenant) = self.board.touch(id) {
                     tenant.plan.segments.give_up(start);
@@ -147,7 +149,7 @@ impl Dispatcher {
         match self.stage_to_compile(schedule, from) {
             Some((stage, together)) => Some((Ticket::Schedule(schedule, stage), together)),
             None => {
-                self.answered_schedule(schedule, true);
+                self.schedule_complete(schedule);
                 None
             }
         }

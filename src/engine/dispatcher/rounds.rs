@@ -48,11 +48,11 @@ struct Known {
 enum State {
     /// Not all of its models are loaded.
     Absent,
-    /// Its co-kernels are being compiled.
-    Asked(Problem),
+    /// Its co-kernels are being compiled; the device will not run so many of its stages at once.
+    Asked(Problem, usize),
     /// It is used.
     Ready(Problem),
-    /// It is not valid on this device, which was said.
+    /// It is not valid on this device, or most of its stages do not run at once, which was said.
     Refused,
 }
 
@@ -108,7 +108,7 @@ impl Rounds {
 
     /// Schedules whose co-kernels are being compiled.
     pub(super) fn asked(&self) -> usize {
-        self.schedules.iter().filter(|k| matches!(k.state, State::Asked(_))).count()
+        self.schedules.iter().filter(|k| matches!(k.state, State::Asked(..))).count()
     }
 
     /// The device is lost, or nothing goes on.
@@ -146,13 +146,13 @@ impl Rounds {
             let Some(Ok(problem)) = recordings.map(|recordings| self::problem(&recordings, caps)) else { continue };
             let known = &mut self.schedules[at];
             known.state = match known.stored.open(&problem) {
-                Ok(_) => State::Asked(problem),
+                Ok(_) => State::Asked(problem, 0),
                 Err(error) => {
                     tracing::warn!("{error}");
                     State::Refused
                 }
             };
-            if let State::Asked(_) = known.state {
+            if let State::Asked(..) = known.state {
                 complete.push(at);
             }
         }
@@ -194,7 +194,7 @@ impl Rounds {
     ) -> (Stage, Vec<u32>) {
         let known = &self.schedules[schedule];
         let (mut made, mut models) = (Stage::default(), Vec::new());
-        let (State::Asked(problem) | State::Ready(problem)) = &known.state else { return (made, models) };
+        let (State::Asked(problem, _) | State::Ready(problem)) = &known.state else { return (made, models) };
         for chain in &known.stored.schedule.lanes[0][stage].chains {
             let first = made.slices.len();
             for piece in &chain.pieces {
@@ -235,7 +235,7 @@ impl Dispatcher {
     /// the schedule has all that it needs or is not wanted any more. Looks at all stages: once, after a load, which takes longer.
     pub(super) fn stage_to_compile(&self, schedule: usize, from: usize) -> Option<(usize, Together)> {
         let known = &self.rounds.schedules[schedule];
-        let (State::Asked(_), Some(tenants)) = (&known.state, self.rounds.tenants_of(schedule)) else { return None };
+        let (State::Asked(..), Some(tenants)) = (&known.state, self.rounds.tenants_of(schedule)) else { return None };
         let tenant_of = |model: u32| self.board.get(*tenants.get(model as usize)?);
         let stages = &known.stored.schedule.lanes[0];
         (from..stages.len()).filter(|&at| stages[at].pieces().nth(1).is_some()).find_map(|at| {
@@ -250,22 +250,33 @@ impl Dispatcher {
         self.rounds.tenants_of(schedule)?.first().copied()
     }
 
-    /// All that a schedule needs is compiled, or cannot be.
-    pub(super) fn answered_schedule(&mut self, schedule: usize, ready: bool) {
+    /// The device never runs a stage of a schedule at once.
+    pub(super) fn runs_apart(&mut self, schedule: usize) {
+        if let State::Asked(_, apart) = &mut self.rounds.schedules[schedule].state {
+            *apart += 1;
+        }
+    }
+
+    /// All of a schedule is compiled that can be. It is used, unless most of its stages would run slice by slice.
+    pub(super) fn schedule_complete(&mut self, schedule: usize) {
         let known = &mut self.rounds.schedules[schedule];
-        known.state = match (std::mem::replace(&mut known.state, State::Absent), ready) {
-            (State::Asked(problem), true) => {
-                tracing::info!("the stored schedule for {} is ready", known.stored.names());
-                State::Ready(problem)
-            }
-            (State::Asked(_), false) => {
+        let stages = &known.stored.schedule.lanes[0];
+        let several = stages.iter().filter(|stage| stage.pieces().nth(1).is_some()).count();
+        let names = known.stored.names();
+        known.state = match std::mem::replace(&mut known.state, State::Absent) {
+            State::Asked(_, apart) if apart * 2 > several => {
                 tracing::warn!(
-                    "the stored schedule for {} is not used: the device does not run its stages at once. Make it again for this device, and with `interleave --isolated` where memory is isolated",
-                    known.stored.names()
+                    "the stored schedule for {names} is not used: {apart} of its {several} stages of several launches would not run at once. Make it again for this device, with `interleave --isolated` where memory is isolated"
                 );
                 State::Refused
             }
-            (state, _) => state,
+            State::Asked(problem, apart) => {
+                tracing::info!(
+                    "the stored schedule for {names} is ready; {apart} of its {several} stages of several launches do not run at once"
+                );
+                State::Ready(problem)
+            }
+            state => state,
         };
     }
 
