@@ -200,6 +200,14 @@ name = "wake"
 model = "zoo:keyword_spotting"
 "#;
 
+/// A tenant with requests of its own pace.
+const EXTRA: &str = r#"
+[[tenant]]
+name = "extra"
+model = "zoo:softmax_64x33"
+arrival = { kind = "closed", concurrency = 4 }
+"#;
+
 #[test]
 fn a_stored_schedule_is_used_when_its_tenants_are_there_and_changes_no_bit() {
     let graphs = graphs();
@@ -231,11 +239,3 @@ fn a_stored_schedule_is_used_when_its_tenants_are_there_and_changes_no_bit() {
         }
     }
 }
-
-/// A tenant with requests of its own pace.
-const EXTRA: &str = r#"
-[[tenant]]
-name = "extra"
-model = "zoo:softmax_64x33"
-arrival = { kind = "closed", concurrency = 4 }
-"#;

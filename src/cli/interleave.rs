@@ -47,7 +47,7 @@ pub struct Args {
     #[arg(long)]
     isolated: bool,
     /// Measure this stored schedule instead of looking for one
-    #[arg(long, value_name = "F")]
+    #[arg(long, value_name = "F", conflicts_with = "lanes")]
     schedule: Option<PathBuf>,
     #[command(flatten)]
     files: Files,

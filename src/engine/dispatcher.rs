@@ -25,9 +25,9 @@ use super::cpu_pool::CpuPool;
 use super::fault::Faults;
 use super::request::{Ended, Request};
 use super::trace::Recorder;
-use super::{Config, InferError, Memory, StartError};
+use super::{Config, InferError, Memory};
 use crate::hal::{Completion, Device, HalError, LaneId, LaneSpec, SubmissionId};
-use crate::interleave::StoredSchedule;
+use crate::interleave::{StoredError, StoredSchedule};
 use crate::service::policy::Policy;
 use crate::service::{Class, Decisions, Lanes};
 use crate::tensor::{Nanos, RequestId, TenantId};
@@ -110,11 +110,11 @@ impl Dispatcher {
     pub(super) fn new(
         mut device: Box<dyn Device>,
         policy: Box<dyn Policy>,
-        (config, schedules): (Config, Vec<StoredSchedule>),
+        config: Config,
         mut recorder: Option<Recorder>,
         cpu: CpuPool,
         compiler: SyncSender<Job>,
-    ) -> Result<Dispatcher, StartError> {
+    ) -> Result<Dispatcher, HalError> {
         let common = Lane::new(device.lane(&LaneSpec::default())?, 0);
         let lanes = policy.lanes();
         if let Some(recorder) = recorder.as_mut().filter(|_| lanes == Lanes::One) {
@@ -150,7 +150,7 @@ impl Dispatcher {
             compiler,
             composer: Composer::new(interleaver),
             combos: Combos::new(units),
-            rounds: Rounds::new(schedules)?,
+            rounds: Rounds::default(),
             asking: Asking::default(),
             loading: 0,
             in_flight: BTreeMap::new(),
@@ -160,6 +160,15 @@ impl Dispatcher {
             decisions,
             completions: Vec::new(),
         })
+    }
+
+    /// Schedules that it uses when their tenants are there.
+    ///
+    /// # Errors
+    /// [`StoredError::Lanes`] for one of several lanes.
+    pub(super) fn use_schedules(&mut self, schedules: Vec<StoredSchedule>) -> Result<(), StoredError> {
+        self.rounds = Rounds::new(schedules)?;
+        Ok(())
     }
 
     pub(super) fn now(&self) -> Nanos {
@@ -222,10 +231,16 @@ impl Dispatcher {
             let before = self.in_flight.len();
             let mut draft = Draft::default();
             self.refresh(&mut draft);
-            if self.begin_round() {
+            loop {
+                if self.begin_round() {
+                    self.refresh(&mut draft);
+                }
+                // Where nobody is left of a round, the next one may begin.
+                if !self.go_on_with_round(&mut draft) {
+                    break;
+                }
                 self.refresh(&mut draft);
             }
-            self.go_on_with_round(&mut draft);
             self.decide(&mut draft);
             if !draft.is_empty() {
                 self.idle_since = None;
@@ -270,7 +285,7 @@ impl Dispatcher {
     fn grant(&mut self, id: TenantId, operators: u32, common: &mut Draft) -> Option<u32> {
         let now = self.now();
         let tenant = self.board.touch(id)?;
-        if tenant.paused {
+        if tenant.paused || tenant.in_round {
             return Some(0);
         }
         if self.lanes == Lanes::One {

@@ -30,11 +30,11 @@ pub(super) struct Loaded {
     pub(super) current: Option<Current>,
     /// Where its submissions go, if tenants have lanes of their own.
     pub(super) lane: Lane,
-    /// Nothing of it is submitted.
+    /// Nothing of it is submitted, but for the rest of a round that it is in.
     pub(super) paused: bool,
     /// It is in a round of a stored schedule, which submits its request; the next one waits.
     pub(super) in_round: bool,
-    /// Device time of its operators so far; of those under way the estimate.
+    /// Device time of its operators so far; of those under way, and of all that were in rounds, the estimate.
     pub(super) used_ns: f64,
     /// Its view is to be computed anew.
     pub(super) stale: bool,

@@ -253,7 +253,8 @@ impl Builder {
     /// Schedules that [`interleaving`] found: when the tenants with requests ready are exactly those of one, and none of them has
     /// begun, a request of each is submitted as it says; else the policy decides. Their tenants are known again by their
     /// models, whatever they are called and in whatever order they are loaded. A schedule is used from the moment at which all of
-    /// its tenants are loaded and its co-kernels are compiled, which nothing waits for.
+    /// its tenants are loaded and its co-kernels are compiled, which nothing waits for. Tenants with a share of their own take no
+    /// part in schedules.
     pub fn schedules(mut self, schedules: Vec<StoredSchedule>) -> Builder {
         self.schedules = schedules;
         self
@@ -332,7 +333,8 @@ impl Builder {
             Some(cpu) => (CpuPool::modelled(CpuModel::new(cpu, caps.computes()), &clock), Vec::new()),
             None => CpuPool::start(self.cpu_threads, &commands, &clock)?,
         };
-        let dispatcher = Dispatcher::new(device, policy, (config, self.schedules), recorder, pool, kernels)?;
+        let mut dispatcher = Dispatcher::new(device, policy, config, recorder, pool, kernels)?;
+        dispatcher.use_schedules(self.schedules)?;
         let compiled = commands.clone();
         threads.push(std::thread::Builder::new().name("cotenant-compiler".into()).spawn({
             let clock = clock.clone();

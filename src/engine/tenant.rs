@@ -231,7 +231,8 @@ impl Tenant {
         }
     }
 
-    /// Holds its requests back: they wait, and when its queue is full more are turned away. What was submitted ends.
+    /// Holds its requests back: they wait, and when its queue is full more are turned away. What was submitted ends, and a round
+    /// of a stored schedule that it is in.
     ///
     /// # Errors
     /// [`EngineGone`].

@@ -12,7 +12,7 @@ use super::{Problem, Schedule, ScheduleError};
 
 impl Problem {
     /// Tells models apart: the launches of one, their kernels, tiles and dependencies, as 16 hexadecimal digits. Neither names nor
-    /// costs count, nor the machine: another one refuses by [`Schedule::check`] what it cannot run.
+    /// costs count, and of the machine only what a chain is on it: another one refuses by [`Schedule::check`] what it cannot run.
     pub fn digest(&self, model: usize) -> String {
         let mut hash = Sha256::new();
         for launch in &self.models[model].launches {

@@ -2,12 +2,13 @@
 //! them at most, and compiled by the thread that compiles models. Nothing that runs waits for any of it.
 
 use std::collections::VecDeque;
+use std::sync::mpsc::TrySendError;
 
 use super::Dispatcher;
 use super::combos::Key;
 use crate::engine::compiling::{Job, TogetherJob};
 use crate::engine::segment::{KERNELS_MAX, chain_slices};
-use crate::hal::{HalError, Stage, Together};
+use crate::hal::{CoKernel, HalError, Stage, Together};
 use crate::tensor::{Nanos, TenantId};
 
 /// What a co-kernel is for.
@@ -17,8 +18,8 @@ pub(in crate::engine) enum Ticket {
     Segment(TenantId, u32),
     /// Segments of several tenants.
     Combination(Key),
-    /// The stages of a stored schedule from this one on.
-    Schedule(usize, usize),
+    /// The stages of a stored schedule, in a generation of it, from this one on.
+    Schedule(usize, u32, usize),
 }
 
 /// Co-kernels that are not compiled.
@@ -30,15 +31,15 @@ pub(super) struct Asking {
 
 impl Asking {
     /// Asks for all that a stored schedule needs.
-    pub(super) fn schedule(&mut self, schedule: usize) {
-        self.queue.push_back(Ticket::Schedule(schedule, 0));
+    pub(super) fn schedule(&mut self, schedule: usize, generation: u32) {
+        self.queue.push_back(Ticket::Schedule(schedule, generation, 0));
     }
 }
 
 impl Dispatcher {
-    /// Co-kernels that are still to be compiled.
+    /// Co-kernels that are still to be compiled, and stored schedules that still ask for some.
     pub(in crate::engine) fn compiling(&self) -> usize {
-        self.asking.queue.len() + self.combos.wanted.len() + self.rounds.asked() + usize::from(self.asking.under_way)
+        self.asking.queue.len() + self.combos.wanted.len() + usize::from(self.asking.under_way)
     }
 
     /// Asks for the co-kernels of a tenant's segments.
@@ -58,7 +59,7 @@ impl Dispatcher {
             match together {
                 Together::Ready => self.answered_ask(ticket, true),
                 Together::Apart => self.answered_ask(ticket, false),
-                Together::Compile(wanted) if wanted.kernels.len() > KERNELS_MAX => self.answered_ask(ticket, false),
+                Together::Compile(wanted) if is_too_large(&ticket, &wanted) => self.answered_ask(ticket, false),
                 Together::Compile(wanted) => {
                     let Some(compiler) = self.device.compiler().filter(|_| self.may_compile(&ticket)) else {
                         self.give_up(ticket);
@@ -67,6 +68,10 @@ impl Dispatcher {
                     let job = Job::Together(TogetherJob { ticket, wanted, compiler });
                     match self.compiler.try_send(job) {
                         Ok(()) => self.asking.under_way = true,
+                        // It takes no more for now; the next submission asks again.
+                        Err(TrySendError::Full(_)) if matches!(ticket, Ticket::Schedule(..)) => {
+                            return self.asking.queue.push_front(ticket);
+                        }
                         // The thread is gone, or has all the models that it takes: without the co-kernel all goes on as it is.
                         Err(_) => self.give_up(ticket),
                     }
@@ -90,7 +95,7 @@ impl Dispatcher {
         let tenant = match ticket {
             Ticket::Segment(tenant, _) => Some(tenant),
             Ticket::Combination(key) => key.segments().next().map(|(tenant, _)| tenant),
-            Ticket::Schedule(schedule, _) => self.tenant_of_schedule(schedule),
+            Ticket::Schedule(schedule, ..) => self.tenant_of_schedule(schedule),
         };
         if let (Some(recorder), Some(tenant)) = (&mut self.recorder, tenant) {
             recorder.compiled(tenant, &format!("co-kernel of {kernels}"), start, end);
@@ -103,12 +108,13 @@ impl Dispatcher {
     fn answered_ask(&mut self, ticket: Ticket, ready: bool) {
         match ticket {
             Ticket::Combination(key) => self.combos.asked(&key, ready),
-            Ticket::Schedule(schedule, stage) => {
+            Ticket::Schedule(schedule, generation, stage) if self.wants(schedule, generation) => {
                 if !ready {
                     self.runs_apart(schedule);
                 }
-                self.asking.queue.push_front(Ticket::Schedule(schedule, stage + 1));
+                self.asking.queue.push_front(Ticket::Schedule(schedule, generation, stage + 1));
             }
+            Ticket::Schedule(..) => {}
             Ticket::Segment(id, start) => {
                 let Some(tenant) = self.board.touch(id) else { return };
                 if ready {
@@ -143,11 +149,14 @@ impl Dispatcher {
     /// How the device would run what a ticket is for; `None` where a tenant of it has left. Of a schedule that is the first stage which
     /// does not run at once yet; one without such a stage is used from now on.
     fn look(&mut self, ticket: Ticket) -> Option<(Ticket, Together)> {
-        let Ticket::Schedule(schedule, from) = ticket else {
+        let Ticket::Schedule(schedule, generation, from) = ticket else {
             return Some((ticket, self.device.together(&self.stage_of(&ticket)?)));
         };
+        if !self.wants(schedule, generation) {
+            return None;
+        }
         match self.stage_to_compile(schedule, from) {
-            Some((stage, together)) => Some((Ticket::Schedule(schedule, stage), together)),
+            Some((stage, together)) => Some((Ticket::Schedule(schedule, generation, stage), together)),
             None => {
                 self.schedule_complete(schedule);
                 None
@@ -171,4 +180,9 @@ impl Dispatcher {
         }
         Some(stage)
     }
+}
+
+/// Whether a co-kernel has more kernels than it gains by. The stages of schedules are as large as their search made them.
+fn is_too_large(ticket: &Ticket, wanted: &CoKernel) -> bool {
+    !matches!(ticket, Ticket::Schedule(..)) && wanted.kernels.len() > KERNELS_MAX
 }

@@ -3,7 +3,7 @@
 //! Operators of a tenant that lie in one segment become a chain; chains of several tenants that are next become one stage, where
 //! the device runs them at once. A missing combination is asked for, and until it is compiled the chains follow each other.
 //! Everything else is a stage per slice, in the order of the grants, but for policies that interleave, on devices whose chains are
-//! streams: there the operators of several tenants are composed into stages (`streams.rs`). A submission ends as one, so nobody is served later
+//! streams: there the operators of all tenants are composed into stages first (`streams.rs`). A submission ends as one, so nobody is served later
 //! for standing further back in it.
 //!
 //! Bounded: each operator is looked at once, each stage tries at most [`CHAINS_MAX`] combinations, and nothing is compiled or

@@ -61,6 +61,7 @@ impl Dispatcher {
             recorder.launches(flight.lane, &flight.launched, &completion.spans, start, completion.finished);
         }
         let InFlight { mut parts, mut operators, round, .. } = flight;
+        let measured = round.is_empty();
         operators.extend(round);
         for (recording, error) in completion.failed {
             self.fail_recording(recording, &error, &operators, &mut parts);
@@ -69,7 +70,12 @@ impl Dispatcher {
         for Part { tenant, reads: range, then } in parts {
             let bytes: Vec<Vec<u8>> = reads.get_mut(range).unwrap_or_default().iter_mut().map(std::mem::take).collect();
             match then {
-                Then::Answer(request) => self.answer(tenant, request, completion.finished, bytes),
+                Then::Answer(request) => {
+                    if let Some(tenant) = self.board.touch(tenant).filter(|_| measured) {
+                        tenant.costs.mark_measured();
+                    }
+                    self.answer(tenant, request, completion.finished, bytes);
+                }
                 Then::Compute(request, run) => self.compute(HostJob { tenant, request, run, reads: bytes }),
             }
         }
@@ -100,9 +106,6 @@ impl Dispatcher {
         if let Some(recorder) = &mut self.recorder {
             let started = request.started.unwrap_or(finished);
             recorder.answered(id, request.id, request.arrival, started, finished);
-        }
-        if let Some(tenant) = self.board.touch(id) {
-            tenant.costs.mark_measured();
         }
         request.finish(finished, reads, &mut self.ended);
     }

@@ -14,7 +14,7 @@ use crate::engine::tenant::TenantShared;
 use crate::engine::{InferError, LoadError, Memory};
 use crate::hal::{HalError, LaneSpec, caught};
 use crate::service::Lanes;
-use crate::tensor::TenantId;
+use crate::tensor::{Share, TenantId};
 
 impl Dispatcher {
     /// Puts a model's memory on the device and has its kernels compiled; [`Dispatcher::compiled`] goes on.
@@ -134,10 +134,13 @@ impl Dispatcher {
             stale: false,
             told: false,
         });
-        if let Some(tenant) = self.board.get(id) {
-            self.composer.arrive(tenant, self.device.caps());
+        // Schedules and composed stages know nothing of shares that tenants were given.
+        if spec.share == Share::FULL {
+            if let Some(tenant) = self.board.get(id) {
+                self.composer.arrive(tenant, self.device.caps());
+            }
+            self.find_schedules(id);
         }
-        self.find_schedules(id);
         self.ask_for(id);
         Ok(shared)
     }

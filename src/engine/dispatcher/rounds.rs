@@ -6,8 +6,9 @@
 //! schedule is a comparison of sorted numbers; nothing is searched, and a schedule whose co-kernels are not compiled is not
 //! used.
 //!
-//! A tenant that leaves or fails meanwhile is left out of the stages that follow. Times of rounds teach nothing about
-//! operators: they overlap.
+//! A tenant that leaves or fails meanwhile is left out of the stages that follow; one that is paused takes part to the end of the round.
+//! Times of rounds teach nothing about operators: they overlap, so who is served in rounds only is accounted by the first guess
+//! of its costs.
 
 use std::sync::Arc;
 
@@ -42,6 +43,8 @@ struct Known {
     classes: Vec<(u32, u32)>,
     /// Pieces of each model.
     pieces: Vec<u32>,
+    /// Counts the times that its tenants were complete; what was asked for before is not asked for any more.
+    generation: u32,
     state: State,
 }
 
@@ -49,9 +52,9 @@ enum State {
     /// Not all of its models are loaded.
     Absent,
     /// Its co-kernels are being compiled; the device will not run so many of its stages at once.
-    Asked(Problem, usize),
+    Asked(Arc<Problem>, usize),
     /// It is used.
-    Ready(Problem),
+    Ready(Arc<Problem>),
     /// It is not valid on this device, or most of its stages do not run at once, which was said.
     Refused,
 }
@@ -59,6 +62,8 @@ enum State {
 /// A schedule that is being submitted.
 struct Round {
     schedule: usize,
+    /// What the schedule is for: it outlives the tenants.
+    problem: Arc<Problem>,
     /// In the order of the schedule's models.
     members: Vec<Member>,
     /// The next stage.
@@ -96,7 +101,7 @@ impl Rounds {
                     *n += 1;
                 }
             }
-            rounds.schedules.push(Known { stored, classes, pieces, state: State::Absent });
+            rounds.schedules.push(Known { stored, classes, pieces, generation: 0, state: State::Absent });
         }
         Ok(rounds)
     }
@@ -106,12 +111,7 @@ impl Rounds {
         self.begun
     }
 
-    /// Schedules whose co-kernels are being compiled.
-    pub(super) fn asked(&self) -> usize {
-        self.schedules.iter().filter(|k| matches!(k.state, State::Asked(..))).count()
-    }
-
-    /// The device is lost, or nothing goes on.
+    /// The device is lost.
     pub(super) fn stop(&mut self) {
         self.under_way = None;
     }
@@ -124,13 +124,13 @@ impl Rounds {
         }) as u32
     }
 
-    /// A tenant was loaded. Answers the schedules whose models are all there now.
-    pub(super) fn arrive(&mut self, tenant: &Loaded, caps: &DeviceCaps, board: &Board) -> Vec<usize> {
+    /// A tenant was loaded. Answers the schedules whose models are all there now, with their generations.
+    pub(super) fn arrive(&mut self, tenant: &Loaded, caps: &DeviceCaps, board: &Board) -> Vec<(usize, u32)> {
         if self.schedules.is_empty() {
             return Vec::new();
         }
         // Operators on the CPU are in no schedule.
-        let Ok(problem) = problem(&[tenant.shared.recording.clone()], caps) else { return Vec::new() };
+        let Ok(problem) = problem(std::slice::from_ref(&tenant.shared.recording), caps) else { return Vec::new() };
         let digest = problem.digest(0);
         let Some(class) = self.digests.iter().position(|d| *d == digest) else { return Vec::new() };
         let at = self.tenants.partition_point(|(id, _)| *id < tenant.shared.id);
@@ -146,14 +146,17 @@ impl Rounds {
             let Some(Ok(problem)) = recordings.map(|recordings| self::problem(&recordings, caps)) else { continue };
             let known = &mut self.schedules[at];
             known.state = match known.stored.open(&problem) {
-                Ok(_) => State::Asked(problem, 0),
+                // The request of a model without launches would never end.
+                Ok(_) if known.pieces.contains(&0) => State::Refused,
+                Ok(_) => State::Asked(Arc::new(problem), 0),
                 Err(error) => {
                     tracing::warn!("{error}");
                     State::Refused
                 }
             };
             if let State::Asked(..) = known.state {
-                complete.push(at);
+                known.generation += 1;
+                complete.push((at, known.generation));
             }
         }
         complete
@@ -184,18 +187,16 @@ impl Rounds {
         Some(found)
     }
 
-    /// A stage of a schedule for the tenants that `tenant_of` names by the schedule's models, and of each slice that number; what
+    /// A stage of a schedule of `problem` for the tenants that `tenant_of` names by the schedule's models, and of each slice that number; what
     /// belongs to others is left out.
     fn stage<'a>(
         &self,
-        schedule: usize,
+        (schedule, problem): (usize, &Problem),
         stage: usize,
         tenant_of: impl Fn(u32) -> Option<&'a Loaded>,
     ) -> (Stage, Vec<u32>) {
-        let known = &self.schedules[schedule];
         let (mut made, mut models) = (Stage::default(), Vec::new());
-        let (State::Asked(problem, _) | State::Ready(problem)) = &known.state else { return (made, models) };
-        for chain in &known.stored.schedule.lanes[0][stage].chains {
+        for chain in &self.schedules[schedule].stored.schedule.lanes[0][stage].chains {
             let first = made.slices.len();
             for piece in &chain.pieces {
                 let Some(tenant) = tenant_of(piece.tenant) else { continue };
@@ -226,23 +227,31 @@ impl Dispatcher {
     /// A tenant is there: schedules that have all their tenants now get their co-kernels.
     pub(super) fn find_schedules(&mut self, id: TenantId) {
         let Some(tenant) = self.board.get(id) else { return };
-        for schedule in self.rounds.arrive(tenant, self.device.caps(), &self.board) {
-            self.asking.schedule(schedule);
+        for (schedule, generation) in self.rounds.arrive(tenant, self.device.caps(), &self.board) {
+            self.asking.schedule(schedule, generation);
         }
     }
 
-    /// The first stage from `from` on that the device does not run at once yet, and the first tenant of the schedule; `None` where
-    /// the schedule has all that it needs or is not wanted any more. Looks at all stages: once, after a load, which takes longer.
+    /// The first stage from `from` on that the device does not run at once yet; `None` where there is none any more. Looks at all stages:
+    /// once, after a load, which takes longer.
     pub(super) fn stage_to_compile(&self, schedule: usize, from: usize) -> Option<(usize, Together)> {
         let known = &self.rounds.schedules[schedule];
-        let (State::Asked(..), Some(tenants)) = (&known.state, self.rounds.tenants_of(schedule)) else { return None };
+        let (State::Asked(problem, _), Some(tenants)) = (&known.state, self.rounds.tenants_of(schedule)) else {
+            return None;
+        };
         let tenant_of = |model: u32| self.board.get(*tenants.get(model as usize)?);
         let stages = &known.stored.schedule.lanes[0];
         (from..stages.len()).filter(|&at| stages[at].pieces().nth(1).is_some()).find_map(|at| {
-            let (stage, _) = self.rounds.stage(schedule, at, tenant_of);
+            let (stage, _) = self.rounds.stage((schedule, problem), at, tenant_of);
             let together = self.device.together(&stage);
             (together != Together::Ready).then_some((at, together))
         })
+    }
+
+    /// Whether what was asked for of a schedule in this generation is still wanted.
+    pub(super) fn wants(&self, schedule: usize, generation: u32) -> bool {
+        let known = &self.rounds.schedules[schedule];
+        known.generation == generation && matches!(known.state, State::Asked(..))
     }
 
     /// A tenant of a schedule, where all of them are there.
@@ -266,7 +275,7 @@ impl Dispatcher {
         known.state = match std::mem::replace(&mut known.state, State::Absent) {
             State::Asked(_, apart) if apart * 2 > several => {
                 tracing::warn!(
-                    "the stored schedule for {names} is not used: {apart} of its {several} stages of several launches would not run at once. Make it again for this device, with `interleave --isolated` where memory is isolated"
+                    "the stored schedule for {names} is not used: {apart} of its {several} stages of several launches would not run at once. Write `memory = \"pooled\"` under [device], as `interleave` does, or make it again for this device"
                 );
                 State::Refused
             }
@@ -296,6 +305,8 @@ impl Dispatcher {
         ready.sort_unstable();
         let Some(schedule) = self.rounds.find() else { return false };
         let known = &self.rounds.schedules[schedule];
+        let State::Ready(problem) = &known.state else { return false };
+        let problem = problem.clone();
         let mut members: Vec<Option<Member>> = known.classes.iter().map(|_| None).collect();
         for ((_, model), (_, id)) in known.classes.iter().zip(&self.rounds.ready) {
             let Some(tenant) = self.board.touch(*id) else { return false };
@@ -307,20 +318,23 @@ impl Dispatcher {
             members[*model as usize] = Some(Member { tenant: *id, request: current.request.id, left });
         }
         let members = members.into_iter().flatten().collect();
-        self.rounds.under_way = Some(Round { schedule, members, next: 0, flights: 0 });
+        self.rounds.under_way = Some(Round { schedule, problem, members, next: 0, flights: 0 });
         self.rounds.begun += 1;
         true
     }
 
-    /// Puts the next stages of the round under way into `draft`.
-    pub(super) fn go_on_with_round(&mut self, draft: &mut Draft) {
-        let Some(mut round) = self.rounds.under_way.take() else { return };
+    /// Puts the next stages of the round under way into `draft`. Answers whether that ended it, so that views are stale: nobody
+    /// is left of it.
+    pub(super) fn go_on_with_round(&mut self, draft: &mut Draft) -> bool {
+        let Some(mut round) = self.rounds.under_way.take() else { return false };
         let now = self.now();
         let stages = self.rounds.stages(round.schedule);
         if round.next == 0 {
-            for member in &round.members {
-                if let Some(tenant) = self.board.touch(member.tenant) {
+            for &Member { tenant: id, request, .. } in &round.members {
+                if let Some(tenant) = self.board.touch(id) {
                     draft.begin(tenant, now);
+                    // Should the inputs not arrive, its request fails, though none of its stages is in there.
+                    draft.round.push(Submitted { tenant: id, request, operator: 0, estimated_ns: 0.0 });
                 }
             }
         }
@@ -329,28 +343,28 @@ impl Dispatcher {
             true => (self.config.submission_ns_alone, self.config.launches_per_submission_alone),
             false => (self.config.submission_ns / 2.0, self.config.launches_per_submission),
         };
-        let units = f64::from(self.device.caps().compute_units.unwrap_or(1).max(1));
         let (mut ns, mut launches) = (0.0, 0);
-        while round.next < stages && ns < target_ns && launches < launches_max {
+        while round.next < stages && (launches == 0 || ns < target_ns && launches < launches_max) {
             // Whose request has failed or gone has no part in it any more.
             let lives = |model: u32| {
                 let member = round.members.get(model as usize)?;
                 let tenant = self.board.get(member.tenant)?;
                 (tenant.current.as_ref()?.request.id == member.request).then_some(tenant)
             };
-            let (stage, models) = self.rounds.stage(round.schedule, round.next, lives);
+            let (stage, models) = self.rounds.stage((round.schedule, &round.problem), round.next, lives);
             round.next += 1;
             launches += stage.slices.len() as u32;
-            let chains = (stage.chains().count() as f64).clamp(1.0, units);
+            // An upper bound: chains may overlap.
             let slices = stage.slices.iter().zip(&models);
-            ns += slices.filter_map(|(slice, model)| Some(slice_ns(lives(*model)?, slice))).sum::<f64>() / chains;
+            ns += slices.filter_map(|(slice, model)| Some(slice_ns(lives(*model)?, slice))).sum::<f64>();
             self.add_stage(stage, &models, &mut round, draft);
         }
         if round.next == stages && round.flights == 0 && draft.round.is_empty() {
             self.release(&round);
-            return;
+            return true;
         }
         self.rounds.under_way = Some(round);
+        false
     }
 
     /// Adds a stage of a round, and the reads of the requests that end with it.

@@ -2,7 +2,8 @@
 //! that run at the same time ([`crate::interleave::online`]).
 //!
 //! A tenant's share of a stage is its part of the device time that was granted in the submission. Composing is bounded and allocates
-//! nothing but the stages themselves. A tenant with operators on the CPU is not composed: its operators run between the stages.
+//! nothing but the stages themselves. A tenant with operators on the CPU, or with a share of its own, is not composed: its operators
+//! run after the stages of the submission.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -26,6 +27,8 @@ pub(super) struct Interleaver {
     recordings: Vec<RecordingId>,
     /// Numbers of tenants that left.
     free: Vec<u32>,
+    /// Tenants that the composer looks at.
+    tenants_max: usize,
 }
 
 impl Interleaver {
@@ -45,6 +48,7 @@ impl Interleaver {
             tenants: BTreeMap::new(),
             recordings: Vec::new(),
             free: Vec::new(),
+            tenants_max: limits.tenants_max,
         })
     }
 
@@ -92,9 +96,9 @@ impl Interleaver {
         while !self.ready.is_empty() {
             self.composer.compose(&self.ready, &mut self.composed);
             if self.composed.pieces.is_empty() {
-                // What is left has no tiles.
-                self.ready.clear();
-                return;
+                // Those that were looked at have launches without tiles only.
+                self.ready.drain(..self.ready.len().min(self.tenants_max));
+                continue;
             }
             let mut stage = Stage { slices: Vec::with_capacity(self.composed.pieces.len()) };
             self.composer.slices(&self.composed, &self.recordings, &mut stage.slices);

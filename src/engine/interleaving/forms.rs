@@ -1,6 +1,6 @@
 //! The ways in which a round can be run: each a schedule, with the tenants on a device whose lanes are the schedule's.
 
-use super::paired::Paired;
+use super::paired::{Paired, Turns};
 use super::picture::{self, Drawn};
 use super::rig::{Participant, Rig, Round};
 use super::{InterleaveError, InterleaveOptions, InterleaveStage};
@@ -241,14 +241,14 @@ impl<'a> Forms<'a> {
         Ok(candidates.first().copied().unwrap_or(SEQUENTIAL))
     }
 
-    /// Paired rounds of the baselines and of `best`, which is the last of each round.
+    /// Paired rounds of the baselines and of `best`, which is the last of each round where it is none of them.
     pub(super) fn measure(
         &mut self,
         best: usize,
         rounds: usize,
         progress: &mut dyn FnMut(InterleaveStage),
     ) -> Result<Paired, InterleaveError> {
-        let forms: Vec<usize> = self.without().chain([best]).collect();
+        let forms: Vec<usize> = self.without().chain((best >= self.n_baselines).then_some(best)).collect();
         self.rounds(&forms, rounds, progress)
     }
 
@@ -259,16 +259,12 @@ impl<'a> Forms<'a> {
         progress: &mut dyn FnMut(InterleaveStage),
     ) -> Result<Paired, InterleaveError> {
         let mut paired = Paired::default();
+        let mut turns = Turns::new(forms.len());
         // The first round warms up.
         for round in 0..=rounds {
             progress(InterleaveStage::Rounds(round, rounds));
-            // Each second round in the opposite order, so that no form always comes after the same other.
-            let mut order: Vec<usize> = (0..forms.len()).collect();
-            if round % 2 == 1 {
-                order.reverse();
-            }
             let mut times = vec![Nanos(0); forms.len()];
-            for at in order {
+            for &at in turns.next_round() {
                 times[at] = self.run(forms[at])?;
             }
             if round > 0 {

@@ -1,11 +1,39 @@
 //! Times that were taken in turns, so that what disturbs the machine disturbs all of them.
 
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+
 use crate::tensor::Nanos;
 
 /// Times of several things, a row for each round.
 #[derive(Clone, Debug, Default)]
 pub struct Paired {
     rounds: Vec<Vec<f64>>,
+}
+
+/// Who comes when in each round: a new order each time, so that of more than two nobody always comes after the same other, and
+/// nobody after itself, which would find caches as it left them.
+pub struct Turns {
+    order: Vec<usize>,
+    rng: StdRng,
+}
+
+impl Turns {
+    /// Turns of `n` things; the orders are the same in every call.
+    pub fn new(n: usize) -> Turns {
+        Turns { order: (0..n).collect(), rng: StdRng::seed_from_u64(n as u64) }
+    }
+
+    /// The order of the next round.
+    pub fn next_round(&mut self) -> &[usize] {
+        let last = self.order.last().copied();
+        self.order.shuffle(&mut self.rng);
+        if self.order.len() > 1 && self.order.first().copied() == last {
+            self.order.rotate_left(1);
+        }
+        &self.order
+    }
 }
 
 /// A ratio of times taken in the same rounds.
@@ -69,8 +97,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use rand::rngs::StdRng;
-    use rand::{Rng, SeedableRng};
+    use rand::Rng;
 
     use super::*;
 
@@ -99,5 +126,26 @@ mod tests {
             held += usize::from(low <= 1.0 && 1.0 <= high);
         }
         assert!((360..=400).contains(&held), "{held} of 400");
+    }
+
+    #[test]
+    fn everybody_has_a_turn_in_each_round_and_nobody_follows_itself() {
+        for n in 1..7 {
+            let mut turns = Turns::new(n);
+            let mut all: Vec<usize> = Vec::new();
+            for _ in 0..200 {
+                let round = turns.next_round().to_vec();
+                let mut sorted = round.clone();
+                sorted.sort_unstable();
+                assert_eq!(sorted, (0..n).collect::<Vec<_>>());
+                all.extend(round);
+            }
+            assert!(n == 1 || all.windows(2).all(|w| w[0] != w[1]));
+            // Each follows each other about as often.
+            for (a, b) in (0..n).flat_map(|a| (0..n).map(move |b| (a, b))).filter(|(a, b)| a != b) {
+                let follows = all.windows(2).filter(|w| *w == [a, b]).count();
+                assert!(n > 1 && follows * n > 80, "{n}: {b} after {a} {follows} times");
+            }
+        }
     }
 }

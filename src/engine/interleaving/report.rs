@@ -118,9 +118,9 @@ pub(super) struct Measured<'a> {
 
 pub(super) fn make(m: &Measured) -> InterleaveReport {
     let ms = |at: usize| m.paired.median_ns(at) / 1e6;
-    // The chosen form is the last of each round.
+    // A chosen form that is not one of these is the last of each round.
     let without = m.forms.without();
-    let chosen = without.end;
+    let chosen = m.best.min(without.end);
     let fastest = m.paired.fastest(without.clone()).unwrap_or(SEQUENTIAL);
     let ratio = m.paired.ratio(chosen, fastest);
     let launches = || m.problem.models.iter().flat_map(|model| &model.launches);

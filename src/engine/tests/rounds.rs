@@ -8,7 +8,7 @@ use crate::service::policy::RoundRobin;
 /// Round-robin that decides nothing before it is told, so that requests can come at one moment of virtual time.
 struct Gate {
     /// Told that it is asked, and whether it may answer.
-    open: Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>,
+    open: Option<(mpsc::SyncSender<()>, mpsc::Receiver<()>)>,
     then: RoundRobin,
 }
 
@@ -19,6 +19,34 @@ impl Policy for Gate {
             open.recv().unwrap();
         }
         self.then.decide(now, view, out);
+    }
+}
+
+/// An engine with such a policy, and a tenant whose request it is asked about.
+struct Gated {
+    engine: Engine,
+    held: Tenant,
+    is_asked: mpsc::Receiver<()>,
+    open: mpsc::SyncSender<()>,
+}
+
+impl Gated {
+    fn start(builder: Builder) -> Gated {
+        let ((asked, is_asked), (open, is_open)) = (mpsc::sync_channel(64), mpsc::sync_channel(64));
+        let policy = Box::new(Gate { open: Some((asked, is_open)), then: RoundRobin::default() });
+        let engine = builder.own_policy("gate", policy).start_on(device()).unwrap();
+        let held = load(&engine, "held", "L");
+        Gated { engine, held, is_asked, open }
+    }
+
+    /// Lets the engine see all that `send` sends at one moment.
+    fn at_once<T>(&self, send: impl FnOnce() -> T) -> T {
+        let waiting = self.held.infer(x(0.0)).unwrap();
+        self.is_asked.recv().unwrap();
+        let sent = send();
+        self.open.send(()).unwrap();
+        assert_eq!(first(waiting.wait().unwrap()), 1.0);
+        sent
     }
 }
 
@@ -38,26 +66,26 @@ fn stored(chains: &[&str]) -> StoredSchedule {
     StoredSchedule::new(&problem, Schedule::breadth_first(&problem))
 }
 
-/// Sends all requests at one moment; answers the first number of each, or its error.
+/// Sends all requests at one moment; answers the first number of each, or its error, and the rounds. However short submissions are.
 fn at_once(
     schedules: Vec<StoredSchedule>,
     chains: &[&str],
     requests: &[(usize, f32)],
 ) -> (Vec<Result<f32, String>>, u64) {
-    let ((asked, is_asked), (open, is_open)) = (mpsc::channel(), mpsc::channel());
-    let policy = Box::new(Gate { open: Some((asked, is_open)), then: RoundRobin::default() });
-    let builder = Engine::builder().own_policy("gate", policy).schedules(schedules);
-    let engine = builder.start_on(device()).unwrap();
-    let held = load(&engine, "held", "LLLLLLLLL");
-    let tenants: Vec<Tenant> = chains.iter().map(|operators| load(&engine, operators, operators)).collect();
-    let first_of = |answer: Result<Response, InferError>| answer.map(first).map_err(|e| e.to_string());
-    let waiting = held.infer(x(0.0)).unwrap();
-    is_asked.recv().unwrap();
-    let pending: Vec<Pending> = requests.iter().map(|(at, value)| tenants[*at].infer(x(*value)).unwrap()).collect();
-    open.send(()).unwrap();
-    assert_eq!(first(waiting.wait().unwrap()), 9.0);
-    let answers = pending.into_iter().map(|p| first_of(p.wait())).collect();
-    (answers, engine.stats().unwrap().rounds)
+    let long = at_once_by(Engine::builder().schedules(schedules.clone()), chains, requests);
+    for target in [Duration::ZERO, Duration::from_micros(50)] {
+        let short = Engine::builder().submission(1, target).submissions_in_flight(1).schedules(schedules.clone());
+        assert_eq!(at_once_by(short, chains, requests), long);
+    }
+    long
+}
+
+fn at_once_by(builder: Builder, chains: &[&str], requests: &[(usize, f32)]) -> (Vec<Result<f32, String>>, u64) {
+    let gated = Gated::start(builder);
+    let tenants: Vec<Tenant> = chains.iter().map(|operators| load(&gated.engine, operators, operators)).collect();
+    let send = || -> Vec<Pending> { requests.iter().map(|(at, v)| tenants[*at].infer(x(*v)).unwrap()).collect() };
+    let answers = gated.at_once(send).into_iter().map(|p| p.wait().map(first).map_err(|e| e.to_string())).collect();
+    (answers, gated.engine.stats().unwrap().rounds)
 }
 
 #[test]
@@ -113,6 +141,60 @@ fn a_failure_in_a_round_is_one_tenants() {
     let right: Vec<Option<f32>> = answers.iter().map(|a| a.as_ref().ok().copied()).collect();
     assert_eq!(right, [None, Some(7.0), Some(5.0), None, Some(7.0), Some(11.0)], "{answers:?}");
     assert_eq!(rounds, 3);
+    // Nobody is left of the first round.
+    let (answers, rounds) = at_once(vec![stored(&chains)], &chains, &[(0, -1.0), (1, -2.0), (0, 3.0), (1, 4.0)]);
+    assert!(answers[0].is_err() && answers[1].is_err());
+    assert_eq!((&answers[2..], rounds), (&[Ok(5.0), Ok(9.0)][..], 2));
+}
+
+/// Adds one, when it may; says that it is asked, and counts.
+#[derive(Debug)]
+struct Held {
+    asked: Mutex<mpsc::SyncSender<()>>,
+    may: Mutex<mpsc::Receiver<()>>,
+}
+
+impl HostFn for Held {
+    fn eval(&self, inputs: &[HostTensor]) -> Result<Vec<HostTensor>, String> {
+        // Whoever leaves is not asked for the rest.
+        let _ = self.asked.lock().unwrap().send(());
+        let _ = self.may.lock().unwrap().recv();
+        AddOne.eval(inputs)
+    }
+}
+
+/// Adds one and counts.
+#[derive(Debug, Default)]
+struct Counting(AtomicUsize);
+
+impl HostFn for Counting {
+    fn eval(&self, inputs: &[HostTensor]) -> Result<Vec<HostTensor>, String> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        AddOne.eval(inputs)
+    }
+}
+
+#[test]
+fn who_leaves_in_the_middle_of_a_round_is_left_out_of_the_rest() {
+    let ((asked, is_asked), (may, let_go)) = (mpsc::sync_channel(64), mpsc::sync_channel(64));
+    let held = Arc::new(Held { asked: Mutex::new(asked), may: Mutex::new(let_go) });
+    let counting = Arc::new(Counting::default());
+    let schedules = vec![stored(&["LLLLLL", "LLLLLLLL"])];
+    let builder = Engine::builder().submission(1, Duration::ZERO).submissions_in_flight(1).schedules(schedules);
+    let gated = Gated::start(builder);
+    let install = |name, operators, host: Arc<dyn HostFn>| {
+        gated.engine.install(spec(name), chain_of(operators, host), Vec::new(), &mut |_| {}).unwrap()
+    };
+    let leaves = install("leaves", "LLLLLL", held);
+    let stays = install("stays", "LLLLLLLL", counting.clone());
+    let (lost, answer) = gated.at_once(|| (leaves.infer(x(0.0)).unwrap(), stays.infer(x(1.0)).unwrap()));
+    is_asked.recv().unwrap();
+    drop(leaves);
+    drop(may);
+    assert!(matches!(lost.wait(), Err(InferError::TenantGone { .. })));
+    assert_eq!(first(answer.wait().unwrap()), 9.0);
+    assert_eq!(counting.0.load(Ordering::Relaxed), 8, "each operator once");
+    assert_eq!(gated.engine.stats().unwrap().rounds, 1);
 }
 
 #[test]

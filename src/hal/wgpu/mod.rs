@@ -112,7 +112,7 @@ impl Compiler for WgpuCompiler {
 
     fn compile_together(&self, wanted: &CoKernel) -> Result<(), HalError> {
         if let Some(rehearsal) = &self.rehearsal {
-            rehearsal.together(wanted)?;
+            rehearsal.together(wanted);
         }
         let uses: Vec<_> = wanted.kernels.iter().map(|(k, slot)| (self.cokernels.number(k), *slot)).collect();
         self.cokernels.make(&uses, wanted.pooled).map(drop)

@@ -49,10 +49,7 @@ impl Pipelines {
     }
 
     /// The pipeline of `spec`, compiled now if it is new.
-    ///
-    /// # Errors
-    /// [`HalError::Kernel`].
-    pub(super) fn get(&self, spec: &Arc<KernelSpec>) -> Result<wgpu::ComputePipeline, HalError> {
+    fn get(&self, spec: &Arc<KernelSpec>) -> Result<wgpu::ComputePipeline, HalError> {
         let there = self.lock().get(spec).cloned();
         if let Some(pipeline) = there {
             return Ok(pipeline);
@@ -63,7 +60,7 @@ impl Pipelines {
     }
 
     /// Whether the pipeline of `spec` is there.
-    pub(super) fn has(&self, spec: &Arc<KernelSpec>) -> bool {
+    fn has(&self, spec: &Arc<KernelSpec>) -> bool {
         self.lock().contains_key(spec)
     }
 
@@ -81,7 +78,7 @@ impl Pipelines {
         for (done, spec) in specs.iter().enumerate() {
             progress(done, specs.len(), &spec.label());
             if let Some(rehearsal) = rehearsal.filter(|_| !self.has(spec)) {
-                rehearsal.kernel(spec)?;
+                rehearsal.kernel(spec);
             }
             compiled.insert((*spec).clone(), self.get(spec)?);
         }
@@ -98,7 +95,11 @@ impl Pipelines {
         self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn make(&self, spec: &KernelSpec) -> Result<wgpu::ComputePipeline, String> {
+    /// A new pipeline, which is not kept.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub(super) fn make(&self, spec: &KernelSpec) -> Result<wgpu::ComputePipeline, String> {
         let device = &self.device;
         let limit = device.limits().max_compute_invocations_per_workgroup;
         if spec.lanes > limit {

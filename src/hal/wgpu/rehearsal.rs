@@ -5,16 +5,17 @@
 //! of its own first, and dispatches it there without a tile: what the tenants' queue dispatches later is read from disk, in some
 //! milliseconds.
 //!
-//! Without the driver's disk cache (`MESA_SHADER_CACHE_DISABLE`) all this is in vain, and the queue waits as it would without.
+//! What fails in a rehearsal is logged only: it fails again, and is told, where it is needed. Without the driver's disk cache (`MESA_SHADER_CACHE_DISABLE`) all this is in vain, and the queue waits as it would without.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::cokernel::{Cokernel, Cokernels};
+use super::cokernel::Cokernels;
 use super::compose::Job;
 use super::disk_cache::DiskCache;
 use super::pipelines::Pipelines;
 use super::{Found, adapter};
-use crate::hal::{CoKernel, HalError, KernelSpec};
+use crate::hal::{CoKernel, KernelSpec, Unavailable};
 
 /// Bytes of each buffer: parameters are read, even of a launch without tiles.
 const BUFFER_BYTES: u64 = 64 << 10;
@@ -32,6 +33,8 @@ struct Backstage {
     queue: wgpu::Queue,
     pipelines: Pipelines,
     cokernels: Cokernels,
+    /// Kernels that were rehearsed; of co-kernels none is asked for twice.
+    kernels: Mutex<HashSet<Arc<KernelSpec>>>,
     /// Nobody's, all zeros.
     constants: wgpu::Buffer,
     arena: wgpu::Buffer,
@@ -45,19 +48,17 @@ impl Rehearsal {
     }
 
     /// Has the driver compile a kernel.
-    ///
-    /// # Errors
-    /// [`HalError::Kernel`].
-    pub(super) fn kernel(&self, spec: &Arc<KernelSpec>) -> Result<(), HalError> {
-        self.backstage().map_or(Ok(()), |backstage| backstage.kernel(spec))
+    pub(super) fn kernel(&self, spec: &Arc<KernelSpec>) {
+        if let Some(backstage) = self.backstage() {
+            backstage.kernel(spec).unwrap_or_else(|reason| tracing::debug!("{}: {reason}", spec.label()));
+        }
     }
 
     /// Has the driver compile a co-kernel.
-    ///
-    /// # Errors
-    /// [`HalError::Kernel`].
-    pub(super) fn together(&self, wanted: &CoKernel) -> Result<(), HalError> {
-        self.backstage().map_or(Ok(()), |backstage| backstage.together(wanted))
+    pub(super) fn together(&self, wanted: &CoKernel) {
+        if let Some(backstage) = self.backstage() {
+            backstage.together(wanted).unwrap_or_else(|reason| tracing::debug!("a co-kernel: {reason}"));
+        }
     }
 
     fn backstage(&self) -> Option<&Backstage> {
@@ -72,8 +73,9 @@ impl Rehearsal {
 }
 
 impl Backstage {
-    fn open(found: &Found) -> Result<Backstage, crate::hal::Unavailable> {
+    fn open(found: &Found) -> Result<Backstage, Unavailable> {
         let (device, queue) = adapter::open(found)?;
+        device.on_uncaptured_error(Arc::new(|error: wgpu::Error| tracing::debug!("a rehearsal: {error}")));
         let disk = Arc::new(DiskCache::none());
         let buffer = || {
             device.create_buffer(&wgpu::BufferDescriptor {
@@ -86,22 +88,22 @@ impl Backstage {
         let (constants, arena) = (buffer(), buffer());
         let pipelines = Pipelines::new(device.clone(), disk.clone());
         let cokernels = Cokernels::new(device.clone(), disk, adapter::caps(found).subgroup);
-        Ok(Backstage { device, queue, pipelines, cokernels, constants, arena })
+        Ok(Backstage { device, queue, pipelines, cokernels, kernels: Mutex::default(), constants, arena })
     }
 
-    fn kernel(&self, spec: &Arc<KernelSpec>) -> Result<(), HalError> {
-        if self.pipelines.has(spec) {
+    fn kernel(&self, spec: &Arc<KernelSpec>) -> Result<(), String> {
+        if !self.kernels.lock().unwrap_or_else(PoisonError::into_inner).insert(spec.clone()) {
             return Ok(());
         }
-        let pipeline = self.pipelines.get(spec)?;
+        let pipeline = self.pipelines.make(spec)?;
         let bindings = self.bindings(&self.pipelines.bindings, 0..5, |binding| binding == 2 || binding == 4);
         self.dispatch(&pipeline, &[&bindings]);
         Ok(())
     }
 
-    fn together(&self, wanted: &CoKernel) -> Result<(), HalError> {
+    fn together(&self, wanted: &CoKernel) -> Result<(), String> {
         let uses: Vec<_> = wanted.kernels.iter().map(|(k, slot)| (self.cokernels.number(k), *slot)).collect();
-        let cokernel: Arc<Cokernel> = self.cokernels.make(&uses, wanted.pooled)?;
+        let cokernel = self.cokernels.compile(&uses, wanted.pooled)?;
         let layout = self.cokernels.layout(cokernel.slots(), cokernel.pairs);
         let slots = cokernel.memory_bindings();
         let memory = self.bindings(&layout.memory, slots, |binding| binding > 0 && binding.is_multiple_of(2));
@@ -123,7 +125,7 @@ impl Backstage {
         self.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
     }
 
-    /// Dispatches one workgroup without work and waits for it. What fails here fails again, and is told, where it is needed.
+    /// Dispatches one workgroup without work and waits for it.
     fn dispatch(&self, pipeline: &wgpu::ComputePipeline, groups: &[&wgpu::BindGroup]) {
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());

@@ -110,7 +110,7 @@ pub const POLICIES: &[PolicyEntry] = &[
     },
     PolicyEntry {
         name: "interleaved",
-        summary: "as weighted-fair, and operators of several tenants in stages that run at the same time",
+        summary: "as weighted-fair, and on devices with streams operators of several tenants run at the same time",
         options: &[],
         build: |_| Ok(Box::new(Interleaved::default())),
     },

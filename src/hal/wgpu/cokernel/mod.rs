@@ -215,7 +215,11 @@ impl Cokernels {
         Ok(())
     }
 
-    fn compile(&self, uses: &[Use], pooled: bool) -> Result<Cokernel, String> {
+    /// A new co-kernel, which is not kept.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub(super) fn compile(&self, uses: &[Use], pooled: bool) -> Result<Cokernel, String> {
         self.fits(uses, pooled)?;
         let parts: Vec<Part> = uses
             .iter()
