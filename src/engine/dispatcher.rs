@@ -12,6 +12,7 @@ mod combos;
 mod compose;
 mod draft;
 mod flight;
+mod general;
 mod load;
 mod preemption;
 mod rounds;

@@ -127,11 +127,14 @@ impl Segments {
         self.starting(start).map(|at| self.list[at].operators.clone())
     }
 
-    /// One co-kernel more is compiled; false where that is one too many.
-    pub(super) fn may_compile(&mut self) -> bool {
-        let may = self.compiles_left > 0;
+    /// Whether one co-kernel more may be compiled.
+    pub(super) fn may_compile(&self) -> bool {
+        self.compiles_left > 0
+    }
+
+    /// One co-kernel more is being compiled.
+    pub(super) fn compiling(&mut self) {
         self.compiles_left = self.compiles_left.saturating_sub(1);
-        may
     }
 
     /// The segment that begins at `start` can be a chain from now on.

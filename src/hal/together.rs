@@ -9,6 +9,8 @@ use super::KernelSpec;
 pub enum Together {
     /// At once: what it takes is compiled.
     Ready,
+    /// At once, by a co-kernel of many more kernels, each of which costs it time; in less when this is compiled.
+    Larger(CoKernel),
     /// At once when this is compiled ([`super::Compiler::compile_together`]); until then slice by slice.
     Compile(CoKernel),
     /// Slice by slice.

@@ -12,6 +12,7 @@
 mod baseline;
 mod check;
 pub mod cost;
+mod lean;
 mod machine;
 pub mod online;
 mod problem;

@@ -51,10 +51,12 @@ enum State {
 }
 
 /// See the module's comment.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Combos {
     chains_max: usize,
     known: HashMap<Key, State>,
+    /// Combinations that were needed and not looked at yet: the device may run them at once.
+    pub(super) fresh: VecDeque<Key>,
     /// Combinations that are to be compiled.
     pub(super) wanted: VecDeque<Key>,
 }
@@ -63,7 +65,7 @@ impl Combos {
     /// For a device that runs so many chains at the same time.
     pub(super) fn new(units: u32) -> Combos {
         let chains_max = CHAINS_MAX.min(units.max(1) as usize);
-        Combos { chains_max, known: HashMap::with_capacity(COMBINATIONS_MAX), wanted: VecDeque::new() }
+        Combos { chains_max, known: HashMap::with_capacity(COMBINATIONS_MAX), ..Combos::default() }
     }
 
     /// Chains of a stage at most.
@@ -81,11 +83,16 @@ impl Combos {
             None => {
                 if self.known.len() < COMBINATIONS_MAX {
                     self.known.insert(*key, State::Asked);
-                    self.wanted.push_back(*key);
+                    self.fresh.push_back(*key);
                 }
                 None
             }
         }
+    }
+
+    /// The device runs more at once than before: all that wait are looked at anew.
+    pub(super) fn look_again(&mut self) {
+        self.fresh.append(&mut self.wanted);
     }
 
     /// A combination that was asked for was compiled, or cannot be.
@@ -111,6 +118,7 @@ impl Combos {
     pub(super) fn forget(&mut self, tenant: TenantId) {
         let has = |key: &Key| key.segments().any(|(t, _)| t == tenant);
         self.known.retain(|key, _| !has(key));
+        self.fresh.retain(|key| !has(key));
         self.wanted.retain(|key| !has(key));
     }
 }
@@ -133,7 +141,7 @@ mod tests {
             let mut combos = combos();
             let pair = key(&[(1, 0), (2, 7)]);
             assert_eq!((combos.runs(&pair), combos.runs(&pair)), (None, None));
-            assert_eq!(combos.wanted.drain(..).collect::<Vec<_>>(), [key(&[(2, 7), (1, 0)])], "in any order");
+            assert_eq!(combos.fresh.drain(..).collect::<Vec<_>>(), [key(&[(2, 7), (1, 0)])], "in any order");
             combos.asked(&pair, true);
             for _ in 0..SAMPLES {
                 assert_eq!(combos.runs(&pair), Some(true), "it is timed");
@@ -148,18 +156,20 @@ mod tests {
         let mut combos = combos();
         let pair = key(&[(1, 0), (2, 7)]);
         combos.runs(&pair);
-        combos.wanted.clear();
+        combos.fresh.clear();
         combos.asked(&pair, false);
-        assert_eq!((combos.runs(&pair), combos.wanted.len()), (None, 0));
+        assert_eq!((combos.runs(&pair), combos.fresh.len()), (None, 0));
     }
 
     #[test]
     fn their_number_is_bounded_and_a_tenant_that_leaves_makes_room() {
         let mut combos = combos();
         (0..200).for_each(|s| assert_eq!(combos.runs(&key(&[(1 + s % 2, s), (3, 0)])), None));
-        assert_eq!((combos.known.len(), combos.wanted.len()), (COMBINATIONS_MAX, COMBINATIONS_MAX));
+        assert_eq!((combos.known.len(), combos.fresh.len()), (COMBINATIONS_MAX, COMBINATIONS_MAX));
+        combos.wanted.extend(combos.fresh.drain(..COMBINATIONS_MAX / 2));
         combos.forget(TenantId(1));
-        assert_eq!((combos.known.len(), combos.wanted.len()), (COMBINATIONS_MAX / 2, COMBINATIONS_MAX / 2));
+        let waiting = combos.fresh.len() + combos.wanted.len();
+        assert_eq!((combos.known.len(), waiting), (COMBINATIONS_MAX / 2, COMBINATIONS_MAX / 2));
         combos.forget(TenantId(3));
         assert!(combos.known.is_empty());
     }

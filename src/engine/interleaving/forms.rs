@@ -1,14 +1,16 @@
 //! The ways in which a round can be run: each a schedule, with the tenants on a device whose lanes are the schedule's.
 
+use super::costing::Costing;
 use super::paired::{Paired, Turns};
+use super::parts::{part_of, renamed};
 use super::picture::{self, Drawn};
 use super::rig::{Participant, Rig, Round};
 use super::{InterleaveError, InterleaveOptions, InterleaveStage};
 use crate::engine::device::OpenError;
 use crate::hal::{Device, DeviceCaps, HalError, Stage};
-use crate::interleave::cost::{CostModel, Estimated};
+use crate::interleave::cost::{CostModel, Estimated, LearnedReport};
 use crate::interleave::search::{self, Budget};
-use crate::interleave::{Chain, Piece, Problem, Schedule};
+use crate::interleave::{Problem, Schedule};
 use crate::tensor::Nanos;
 use crate::timeline::Timeline;
 use std::ops::Range;
@@ -31,6 +33,10 @@ const LANES_MAX: usize = 8;
 /// Schedules of the search, for different numbers of lanes, that are compiled and tried: those of the least estimates.
 const CANDIDATES: usize = 2;
 
+/// Kernels of a candidate's co-kernels at most, counted as often as they are compiled: lavapipe compiles about five in a second, and
+/// mixes that gain by co-kernels need fewer.
+const BODIES_MAX: usize = 200;
+
 /// Candidates that get a second trial.
 const FINALISTS: usize = 3;
 
@@ -49,6 +55,7 @@ pub(super) struct Form {
 pub(super) struct Searched {
     pub(super) evaluations: u64,
     pub(super) seconds: f64,
+    pub(super) learned: Option<LearnedReport>,
 }
 
 /// Opens the device with so many lanes.
@@ -176,6 +183,9 @@ impl<'a> Forms<'a> {
         let clock = self.rigs[0].1.device().clock();
         let mut numbers = lane_counts(self.problem, self.participants.len());
         numbers.retain(|&n| options.lanes_max.is_none_or(|most| n <= most));
+        let lane = self.rigs[0].1.lanes()[0];
+        let recordings = self.rigs[0].1.recording_ids();
+        let mut costing = Costing::new(options.cost, self.rigs[0].1.device(), lane, recordings);
         let mut searched = Searched::default();
         let mut candidates = Vec::with_capacity(numbers.len());
         for &lanes in &numbers {
@@ -187,15 +197,23 @@ impl<'a> Forms<'a> {
                 let mut search = search::open(&options.search, options.seed)?;
                 let share = options.evaluations / (numbers.len() * lanes) as u64;
                 let budget = Budget::evaluations(share.max(1), clock.clone());
-                let found = search.search(&part, &mut Estimated::default(), &budget)?;
+                let found = costing.search(&mut *search, (self.problem, &part, &tenants), &budget)?;
                 searched.evaluations += found.evaluations;
                 searched.seconds += found.seconds;
-                merged.lanes.push(named(&found.schedule, &tenants));
+                let stages = found.schedule.lanes.iter().flatten();
+                merged.lanes.push(stages.map(|stage| renamed(stage, &tenants)).collect());
             }
-            let estimate = Estimated::default().schedule(self.problem, &merged)?.ns;
-            tracing::info!("{name}: {} stages, estimated {:.2} ms", merged.n_stages(), estimate / 1e6);
-            candidates.push((estimate, name, merged));
+            let (schedule, bodies) = merged.lean(self.problem, BODIES_MAX);
+            let estimate = Estimated::default().schedule(self.problem, &schedule)?.ns;
+            tracing::info!(
+                "{name}: {} stages, {} lean, co-kernels of {bodies} kernels, estimated {:.2} ms",
+                merged.n_stages(),
+                schedule.n_stages(),
+                estimate / 1e6
+            );
+            candidates.push((estimate, name, schedule));
         }
+        searched.learned = costing.report();
         candidates.sort_by(|a, b| a.0.total_cmp(&b.0));
         for (_, name, schedule) in candidates.into_iter().take(CANDIDATES) {
             self.add(&name, schedule, progress)?;
@@ -207,7 +225,10 @@ impl<'a> Forms<'a> {
     pub(super) fn check_outputs(&mut self) -> Result<Vec<Vec<Vec<u8>>>, InterleaveError> {
         let mut expected: Vec<Vec<Vec<u8>>> = Vec::new();
         for form in &self.forms {
-            let outputs = self.rigs[form.rig].1.run(&form.round, true, false)?.outputs;
+            let outcome = self.rigs[form.rig].1.run(&form.round, true, false)?;
+            // Some drivers compile only now.
+            tracing::info!("{}: {:.0} ms for the first round", form.name, outcome.took.as_ms());
+            let outputs = outcome.outputs;
             if expected.is_empty() {
                 expected = outputs;
             } else if let Some(at) = (0..expected.len()).find(|&t| expected[t] != outputs[t]) {
@@ -321,21 +342,4 @@ fn groups(problem: &Problem, lanes: usize) -> Vec<Vec<u32>> {
         groups[least].1 += ns;
     }
     groups.into_iter().map(|(tenants, _)| tenants).filter(|t| !t.is_empty()).collect()
-}
-
-/// The problem of some tenants with their part of the machine.
-fn part_of(problem: &Problem, tenants: &[u32], lanes: usize) -> Problem {
-    let mut part = problem.clone();
-    part.models = tenants.iter().map(|&t| problem.models[t as usize].clone()).collect();
-    part.machine.slots = (problem.machine.slots / lanes as u32).max(1);
-    part.machine.lanes = 1;
-    part
-}
-
-/// The stages of a part's only lane with the tenants' numbers in the whole.
-fn named(schedule: &Schedule, tenants: &[u32]) -> Vec<crate::interleave::Stage> {
-    let piece = |p: &Piece| Piece { tenant: tenants[p.tenant as usize], ..*p };
-    let chain = |c: &Chain| Chain { pieces: c.pieces.iter().map(piece).collect() };
-    let stages = schedule.lanes.iter().flatten();
-    stages.map(|s| crate::interleave::Stage { chains: s.chains.iter().map(chain).collect() }).collect()
 }

@@ -6,9 +6,11 @@
 //! propose a schedule for every number of lanes, the baselines are candidates too, and the fastest in paired rounds is
 //! chosen. All forms compute the same bits, which every call checks.
 
+mod costing;
 mod costs;
 mod forms;
 mod paired;
+mod parts;
 mod picture;
 mod report;
 mod rig;
@@ -24,6 +26,7 @@ use crate::interleave::{Problem, ProblemError, StoredError, StoredSchedule};
 use crate::kernel::rates;
 
 use forms::{Form, Forms};
+pub use costing::{CostKind, UnknownCost};
 pub use paired::{Paired, Ratio};
 pub use report::{FormReport, InterleaveReport, TenantReport};
 pub use rig::{Outcome, Participant, Rig, Round};
@@ -35,6 +38,8 @@ pub struct InterleaveOptions {
     pub device: String,
     /// The search, by name; [`crate::interleave::search::SEARCHES`].
     pub search: String,
+    /// What it minimises.
+    pub cost: CostKind,
     /// Schedules and stages that the search may cost, over all numbers of lanes.
     pub evaluations: u64,
     /// For the search.

@@ -49,6 +49,17 @@ pub struct InterleaveReport {
     pub form: String,
     /// The search that was used.
     pub search: String,
+    /// What it minimised.
+    pub cost: String,
+    /// Where that was learned: the median of the relative errors of stages that were measured, predicted before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_error: Option<f64>,
+    /// The same of the counted times, for comparison.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counted_error: Option<f64>,
+    /// Stages that were measured to learn from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stages_measured: Option<u64>,
     /// Schedules and stages that it costed.
     pub evaluations: u64,
     /// Seconds that it took.
@@ -159,6 +170,10 @@ pub(super) fn make(m: &Measured) -> InterleaveReport {
         rounds: m.paired.len(),
         form: form.name.clone(),
         search: m.options.search.clone(),
+        cost: m.options.cost.to_string(),
+        cost_error: m.found.learned.and_then(|l| l.relative_error),
+        counted_error: m.found.learned.and_then(|l| l.counted_relative_error),
+        stages_measured: m.found.learned.map(|l| l.measured),
         evaluations: m.found.evaluations,
         search_s: m.found.seconds,
         stages: form.schedule.n_stages(),

@@ -293,6 +293,7 @@ impl Device for WgpuFleet {
         }
         match self.members.get(member).map(|m| m.device().together(stage)) {
             Some(Together::Compile(wanted)) => Together::Compile(CoKernel { member, ..wanted }),
+            Some(Together::Larger(wanted)) => Together::Larger(CoKernel { member, ..wanted }),
             Some(together) => together,
             None => Together::Apart,
         }

@@ -429,12 +429,12 @@ impl Device for WgpuDevice {
 
     fn together(&self, stage: &Stage) -> Together {
         let Some(needs) = stage::needs(stage, &self.recordings) else { return Together::Apart };
-        if needs.find(&self.cokernels).is_some() {
-            return Together::Ready;
-        }
-        match self.cokernels.fits(&needs.uses, needs.pooled) {
-            Ok(()) => Together::Compile(self.cokernels.described(&needs.uses, needs.pooled)),
-            Err(_) => Together::Apart,
+        let described = || self.cokernels.described(&needs.uses, needs.pooled);
+        match needs.find(&self.cokernels) {
+            Some(found) if found.is_close_to(&needs.uses) => Together::Ready,
+            Some(_) => Together::Larger(described()),
+            None if self.cokernels.fits(&needs.uses, needs.pooled).is_ok() => Together::Compile(described()),
+            None => Together::Apart,
         }
     }
 

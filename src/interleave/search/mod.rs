@@ -137,6 +137,9 @@ pub fn open(name: &str, seed: u64) -> Result<Box<dyn Search>, UnknownSearch> {
 }
 
 #[cfg(test)]
+pub(super) use tests::still;
+
+#[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
@@ -159,7 +162,7 @@ mod tests {
     }
 
     /// A clock that never moves.
-    pub(super) fn still() -> SharedClock {
+    pub(in crate::interleave) fn still() -> SharedClock {
         Arc::new(Still)
     }
 

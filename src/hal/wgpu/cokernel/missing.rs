@@ -5,7 +5,7 @@ use super::Use;
 
 /// Kernels up to which sets are joined. Each further body costs every stage that does without it 0.6 µs in a pass on
 /// lavapipe; twice as many co-kernels take twice as long to compile.
-const JOINED_MAX: usize = 8;
+pub(super) const JOINED_MAX: usize = 8;
 
 /// Sets of kernels.
 #[derive(Debug, Default)]

@@ -63,6 +63,11 @@ impl Cokernel {
         std::iter::once(0).chain(slots)
     }
 
+    /// Whether a stage of `uses`, all of which it has, would gain little by a co-kernel of these alone.
+    pub(super) fn is_close_to(&self, uses: &[Use]) -> bool {
+        self.uses.len() <= uses.len().max(missing::JOINED_MAX)
+    }
+
     fn has_all(&self, uses: &[Use]) -> bool {
         uses.len() <= self.uses.len() && uses.iter().all(|u| self.uses.contains(u))
     }
