@@ -12,7 +12,9 @@ use super::error::CliError;
 use super::report::{Report, progress, to_json};
 use super::run::{Files, writable};
 use super::table::{Table, number};
-use crate::engine::interleaving::{CostKind, InterleaveOptions, InterleaveReport, InterleaveStage, Participant, interleave};
+use crate::engine::interleaving::{
+    CostKind, InterleaveOptions, InterleaveReport, InterleaveStage, Participant, interleave,
+};
 use crate::engine::run::inputs;
 use crate::engine::run::load::tenant_graph;
 use crate::engine::scenario::Scenario;

@@ -218,6 +218,13 @@ pub trait Device: Send {
         Ok(0)
     }
 
+    /// How large a kernel's code is in a co-kernel, in expressions: the time that drivers take to compile one grows with the sum over its
+    /// kernels. Zero where nothing is compiled.
+    fn code_size(&self, kernel: &KernelSpec) -> u32 {
+        let _ = kernel;
+        0
+    }
+
     /// Whether a stage of installed recordings runs at once, or would if something were compiled. Compiles nothing itself. What
     /// runs a stage at once also runs any part of each of its chains at once, where a chain binds one buffer of weights.
     fn together(&self, stage: &Stage) -> Together {

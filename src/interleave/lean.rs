@@ -1,7 +1,7 @@
 //! A schedule that needs fewer co-kernels: what is compiled once for each set of kernels can take longer than it ever gains, on
 //! drivers that take seconds for one, and large networks have hundreds of sets.
 //!
-//! Sets are kept in order of what their stages gain over dispatches of their own, for each kernel that has to be compiled; a stage
+//! Sets are kept in order of what their stages gain over dispatches of their own, for the code that has to be compiled; a stage
 //! whose kernels are all in a set that is kept needs none of its own. The stages of all others are undone: their pieces follow each
 //! other with all their workers.
 
@@ -14,9 +14,9 @@ use super::{ChainForm, Problem, Schedule, Stage};
 type Set = Vec<u32>;
 
 impl Schedule {
-    /// This schedule with co-kernels of at most `bodies_max` kernels altogether, counted as often as they are compiled; the kernels
-    /// that it has then. The same where chains are streams, which nothing is compiled for.
-    pub fn lean(&self, problem: &Problem, bodies_max: usize) -> (Schedule, usize) {
+    /// This schedule with co-kernels of at most so much code altogether, where each kernel, by its number, has the size that `code` says
+    /// ([`crate::hal::Device::code_size`]); and the code that it has then. The same where chains are streams, which nothing is compiled for.
+    pub fn lean(&self, problem: &Problem, code: &[u32], code_max: u64) -> (Schedule, u64) {
         if !matches!(problem.machine.chains, ChainForm::CoKernel { .. }) {
             return (self.clone(), 0);
         }
@@ -28,7 +28,8 @@ impl Schedule {
             let apart: f64 = undone(&part, stage).map(|s| counted.stage_ns(&part, &s)).sum();
             *gains.entry(kernels(problem, stage)).or_default() += apart - counted.stage_ns(&part, stage);
         }
-        let kept = kept(gains, bodies_max);
+        let size = |set: &Set| set.iter().map(|k| u64::from(code[*k as usize])).sum();
+        let kept = kept(gains, &size, code_max);
         let is_kept = |stage: &Stage| {
             let set = kernels(problem, stage);
             kept.iter().any(|k| is_within(&set, k))
@@ -40,27 +41,27 @@ impl Schedule {
             };
             stages.iter().flat_map(keep).collect()
         };
-        (Schedule { lanes: self.lanes.iter().map(lean).collect() }, kept.iter().map(Vec::len).sum())
+        (Schedule { lanes: self.lanes.iter().map(lean).collect() }, kept.iter().map(size).sum())
     }
 }
 
-/// The sets that are worth most, up to so many kernels.
-fn kept(gains: HashMap<Set, f64>, bodies_max: usize) -> Vec<Set> {
+/// The sets that are worth most, up to so much code.
+fn kept(gains: HashMap<Set, f64>, size: &dyn Fn(&Set) -> u64, code_max: u64) -> Vec<Set> {
     let mut open: Vec<(Set, f64)> = gains.into_iter().filter(|(_, ns)| *ns > 0.0).collect();
     // For the same order whatever the table's.
     open.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then_with(|| a.0.cmp(&b.0)));
     let mut kept: Vec<Set> = Vec::new();
-    let mut bodies = 0;
+    let mut code = 0;
     while !open.is_empty() {
         // What a set brings, with all that it serves besides.
         let worth = |set: &Set| open.iter().filter(|(s, _)| is_within(s, set)).map(|(_, ns)| ns).sum::<f64>();
-        let fits = |(_, (set, _)): &(usize, &(Set, f64))| bodies + set.len() <= bodies_max;
+        let fits = |(_, (set, _)): &(usize, &(Set, f64))| code + size(set) <= code_max;
         let fitting = open.iter().enumerate().filter(fits);
-        let by_worth = fitting.map(|(at, (set, _))| (worth(set) / set.len() as f64, at));
+        let by_worth = fitting.map(|(at, (set, _))| (worth(set) / size(set).max(1) as f64, at));
         let Some((_, best)) = by_worth.max_by(|a, b| a.0.total_cmp(&b.0)) else { break };
         let (set, _) = open.swap_remove(best);
         open.retain(|(s, _)| !is_within(s, &set));
-        bodies += set.len();
+        code += size(&set);
         kept.push(set);
     }
     kept
@@ -97,19 +98,23 @@ mod tests {
     use crate::interleave::search::{Budget, Greedy, Search, still};
     use crate::interleave::synthetic;
 
+    fn sizes(problem: &Problem) -> Vec<u32> {
+        (0..problem.kernels.len() as u32).map(|k| 50 + k).collect()
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(40))]
         #[test]
-        fn a_lean_schedule_is_right_and_within_its_bound(tenants in 1usize..6, launches in 1usize..40, seed: u64, most in 0usize..60) {
+        fn a_lean_schedule_is_right_and_within_its_bound(tenants in 1usize..6, launches in 1usize..40, seed: u64, most in 0u64..6_000) {
             let problem = synthetic::mixed(tenants, launches, seed);
             let budget = Budget::evaluations(50, still());
             let found = Greedy::default().search(&problem, &mut Estimated::new(), &budget).unwrap().schedule;
-            let (lean, bodies) = found.lean(&problem, most);
+            let (lean, code) = found.lean(&problem, &sizes(&problem), most);
             prop_assert_eq!(lean.check(&problem), Ok(()));
-            prop_assert!(bodies <= most);
+            prop_assert!(code <= most);
             let left: std::collections::HashSet<Set> =
                 lean.lanes.iter().flatten().filter(|s| is_cokernel(s)).map(|s| kernels(&problem, s)).collect();
-            prop_assert!(left.iter().map(Vec::len).max().unwrap_or(0) <= most);
+            prop_assert!(left.iter().all(|set| set.iter().map(|k| 50 + u64::from(*k)).sum::<u64>() <= most));
             prop_assert!(lean.pieces().count() == found.pieces().count());
         }
     }
@@ -118,11 +123,11 @@ mod tests {
     fn with_room_for_all_nothing_changes_and_with_none_all_is_undone() {
         let problem = synthetic::chains(&[6, 6]);
         let schedule = Schedule::side_by_side(&problem);
-        let (same, bodies) = schedule.lean(&problem, 1_000);
+        let (same, code) = schedule.lean(&problem, &sizes(&problem), 100_000);
         assert_eq!(same, schedule);
-        assert!(bodies > 1);
-        let (none, bodies) = schedule.lean(&problem, 0);
-        assert!(!none.lanes.iter().flatten().any(is_cokernel) && bodies == 0);
+        assert!(code > 1);
+        let (none, code) = schedule.lean(&problem, &sizes(&problem), 0);
+        assert!(!none.lanes.iter().flatten().any(is_cokernel) && code == 0);
         assert_eq!(none.check(&problem), Ok(()));
     }
 
@@ -131,6 +136,6 @@ mod tests {
         let mut problem = synthetic::chains(&[6, 6]);
         problem.machine = synthetic::streams();
         let schedule = Schedule::side_by_side(&problem);
-        assert_eq!(schedule.lean(&problem, 0), (schedule, 0));
+        assert_eq!(schedule.lean(&problem, &sizes(&problem), 0), (schedule, 0));
     }
 }

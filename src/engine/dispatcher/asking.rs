@@ -6,8 +6,8 @@ use std::sync::mpsc::TrySendError;
 
 use super::Dispatcher;
 use super::combos::Key;
-use crate::engine::compiling::{Job, TogetherJob};
 use crate::engine::Memory;
+use crate::engine::compiling::{Job, TogetherJob};
 use crate::engine::segment::{KERNELS_MAX, chain_slices};
 use crate::hal::{CoKernel, HalError, Stage, Together};
 use crate::tensor::{Nanos, TenantId};

@@ -33,9 +33,9 @@ const LANES_MAX: usize = 8;
 /// Schedules of the search, for different numbers of lanes, that are compiled and tried: those of the least estimates.
 const CANDIDATES: usize = 2;
 
-/// Kernels of a candidate's co-kernels at most, counted as often as they are compiled: lavapipe compiles about five in a second, and
-/// mixes that gain by co-kernels need fewer.
-const BODIES_MAX: usize = 200;
+/// Expressions of a candidate's co-kernels at most: lavapipe compiles about two thousand in a second. Mixes that gain most by
+/// co-kernels are of small networks and need no more than this.
+const CODE_MAX: u64 = 200_000;
 
 /// Candidates that get a second trial.
 const FINALISTS: usize = 3;
@@ -183,6 +183,7 @@ impl<'a> Forms<'a> {
         let clock = self.rigs[0].1.device().clock();
         let mut numbers = lane_counts(self.problem, self.participants.len());
         numbers.retain(|&n| options.lanes_max.is_none_or(|most| n <= most));
+        let code = self.code_sizes();
         let lane = self.rigs[0].1.lanes()[0];
         let recordings = self.rigs[0].1.recording_ids();
         let mut costing = Costing::new(options.cost, self.rigs[0].1.device(), lane, recordings);
@@ -203,10 +204,10 @@ impl<'a> Forms<'a> {
                 let stages = found.schedule.lanes.iter().flatten();
                 merged.lanes.push(stages.map(|stage| renamed(stage, &tenants)).collect());
             }
-            let (schedule, bodies) = merged.lean(self.problem, BODIES_MAX);
+            let (schedule, compiled) = merged.lean(self.problem, &code, CODE_MAX);
             let estimate = Estimated::default().schedule(self.problem, &schedule)?.ns;
             tracing::info!(
-                "{name}: {} stages, {} lean, co-kernels of {bodies} kernels, estimated {:.2} ms",
+                "{name}: {} stages, {} lean, {compiled} expressions of co-kernels, estimated {:.2} ms",
                 merged.n_stages(),
                 schedule.n_stages(),
                 estimate / 1e6
@@ -219,6 +220,19 @@ impl<'a> Forms<'a> {
             self.add(&name, schedule, progress)?;
         }
         Ok(searched)
+    }
+
+    /// How large each kernel's code is, by its number in the problem.
+    fn code_sizes(&mut self) -> Vec<u32> {
+        let rig = &mut self.rigs[0].1;
+        let mut code = vec![0; self.problem.kernels.len()];
+        for (model, recording) in self.problem.models.iter().zip(rig.recordings()) {
+            for launch in &model.launches {
+                let spec = &recording.operations[launch.operation as usize].launches[launch.launch as usize].kernel;
+                code[launch.kernel as usize] = rig.device().code_size(spec);
+            }
+        }
+        code
     }
 
     /// Runs each form once and compares the outputs of every tenant with those of the sequential form, which it answers.

@@ -25,8 +25,8 @@ use crate::interleave::search::UnknownSearch;
 use crate::interleave::{Problem, ProblemError, StoredError, StoredSchedule};
 use crate::kernel::rates;
 
-use forms::{Form, Forms};
 pub use costing::{CostKind, UnknownCost};
+use forms::{Form, Forms};
 pub use paired::{Paired, Ratio};
 pub use report::{FormReport, InterleaveReport, TenantReport};
 pub use rig::{Outcome, Participant, Rig, Round};

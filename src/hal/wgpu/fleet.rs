@@ -22,9 +22,9 @@ use member::{Member, News};
 use super::Found;
 use super::rehearsal::Rehearsal;
 use crate::hal::{
-    BufferId, Clock, CoKernel, Compiler, Completion, Counters, Device, DeviceCaps, HalError, InstallProgress, LaneId,
-    LaneSpec, Recording, RecordingId, Region, SharedClock, Stage, Submission, SubmissionId, Together, Unavailable,
-    Wait, WallClock,
+    BufferId, Clock, CoKernel, Compiler, Completion, Counters, Device, DeviceCaps, HalError, InstallProgress,
+    KernelSpec, LaneId, LaneSpec, Recording, RecordingId, Region, SharedClock, Stage, Submission, SubmissionId,
+    Together, Unavailable, Wait, WallClock,
 };
 use crate::tensor::TenantId;
 
@@ -283,6 +283,10 @@ impl Device for WgpuFleet {
             prepared += member.device().prepare(&stages)?;
         }
         Ok(prepared)
+    }
+
+    fn code_size(&self, kernel: &KernelSpec) -> u32 {
+        self.members.first().map_or(0, |member| member.device().code_size(kernel))
     }
 
     fn together(&self, stage: &Stage) -> Together {

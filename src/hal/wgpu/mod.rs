@@ -41,9 +41,9 @@ use timestamps::Timestamps;
 
 use super::quota::Quotas;
 use super::{
-    BufferId, Clock, CoKernel, Compiler, Completion, Counters, Device, DeviceCaps, HalError, InstallProgress, LaneId,
-    LaneSpec, Recording, RecordingId, Region, SharedClock, Stage, Submission, SubmissionId, Together, Unavailable,
-    Wait, WallClock, plan,
+    BufferId, Clock, CoKernel, Compiler, Completion, Counters, Device, DeviceCaps, HalError, InstallProgress,
+    KernelSpec, LaneId, LaneSpec, Recording, RecordingId, Region, SharedClock, Stage, Submission, SubmissionId,
+    Together, Unavailable, Wait, WallClock, plan,
 };
 use crate::tensor::{Nanos, TenantId};
 
@@ -425,6 +425,10 @@ impl Device for WgpuDevice {
             self.cokernels.make(&uses, pooled)?;
         }
         Ok(together)
+    }
+
+    fn code_size(&self, kernel: &KernelSpec) -> u32 {
+        self.cokernels.code_size(&Arc::new(kernel.clone()))
     }
 
     fn together(&self, stage: &Stage) -> Together {

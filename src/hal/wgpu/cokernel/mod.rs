@@ -261,6 +261,12 @@ impl Cokernels {
         }
     }
 
+    /// Expressions of a kernel's functions, loops unrolled; none of one that cannot be in a co-kernel.
+    pub(super) fn code_size(&self, spec: &Arc<KernelSpec>) -> u32 {
+        let body = self.body(self.number(spec), false);
+        body.map_or(0, |body| body.module.functions.iter().map(|(_, f)| f.expressions.len() as u32).sum())
+    }
+
     /// A kernel as a part of co-kernels, made now if it is new.
     fn body(&self, kernel: KernelNumber, pooled: bool) -> Result<Arc<Body>, String> {
         let (known, spec) = {
