@@ -214,7 +214,10 @@ impl Cokernels {
         let slots = uses.iter().map(|(_, slot)| slot + 1).max().unwrap_or(1);
         let of_slot = if bodies.iter().any(|b| b.pairs) { SLOT_BINDINGS } else { 2 };
         let buffers = 2 + slots * of_slot;
-        if buffers > limits.max_storage_buffers_per_shader_stage {
+        let most = limits
+            .max_storage_buffers_per_shader_stage
+            .min(limits.max_buffers_and_acceleration_structures_per_shader_stage);
+        if buffers > most {
             return Err(format!("{slots} tenants of isolated memory take {buffers} bindings"));
         }
         Ok(())
